@@ -1,0 +1,65 @@
+"""What an agent's pure function asks the lane to do, all in one transaction.
+
+Effects are values: yielding one changes nothing by itself. The lane stages the
+effects of a whole chunk and makes them visible together with the source offsets.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+
+
+class Emit(msgspec.Struct, frozen=True, gc=False):
+    """Write one record to a topic.
+
+    Attributes:
+        topic: Target topic.
+        key: Partition key, or None.
+        value: Encoded value, or None for a tombstone.
+        headers: Kafka headers, in order.
+        partition: Explicit target partition; None partitions by key (murmur2, as Java's client).
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+
+
+class Put(msgspec.Struct, frozen=True, gc=False):
+    """Set `key` of the agent's table `table` to `value` (JSON-serialisable, never mutated after)."""
+
+    table: str
+    key: str
+    value: Any
+
+
+class Delete(msgspec.Struct, frozen=True, gc=False):
+    """Remove `key` from the agent's table `table` (a tombstone in the changelog)."""
+
+    table: str
+    key: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True, gc=False):
+    """Set the source record aside, whole, with why it could not be processed.
+
+    Attributes:
+        record: The source record; its bytes and headers are kept as they are.
+        reason: Stable machine-readable reason, e.g. ``not_avro``.
+        step: Processing step that refused it, e.g. ``decode``.
+        detail: One line for people, free of record contents.
+    """
+
+    record: Any
+    reason: str
+    step: str
+    detail: str = ""
+
+
+Effect: TypeAlias = Emit | Put | Delete | DeadLetter
