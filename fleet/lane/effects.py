@@ -22,6 +22,7 @@ class Emit(msgspec.Struct, frozen=True, gc=False):
         value: Encoded value, or None for a tombstone.
         headers: Kafka headers, in order.
         partition: Explicit target partition; None partitions by key (murmur2, as Java's client).
+        cause: The source record; it becomes the dead letter where the target refuses this record.
     """
 
     topic: str
@@ -29,6 +30,7 @@ class Emit(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Headers = ()
     partition: int | None = None
+    cause: Any = None
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,59 @@
+"""The declaration of a lane agent: one pure function and what it reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fleet.lane.effects import Effect
+from fleet.lane.record import Chunk
+
+if TYPE_CHECKING:
+    from fleet.lane.state import State
+
+Process: TypeAlias = "Callable[[Chunk, State], Iterable[Effect]]"
+Prepare: TypeAlias = Callable[[Chunk], Awaitable[None]]
+
+
+async def _nothing_to_prepare(chunk: Chunk) -> None:
+    del chunk
+
+
+async def _ready_at_once() -> None:
+    return
+
+
+def _no_config() -> Any:  # noqa: ANN401 - the agent's own type
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneAgent:
+    """One agent of a worker.
+
+    Attributes:
+        name: Name of the agent; part of its transactional ids, so never change it.
+        sources: Co-partitioned source topics; the task of partition p reads p of each.
+        process: Pure function over (chunk, state) that yields effects. It must give the same
+            result however its input is cut into chunks, and may be called again for a chunk
+            whose transaction did not commit.
+        tables: Names of the tables the agent owns.
+        dead_letters: Topic of the agent's dead letters.
+        prepare: Awaited before each chunk, for what a pure function must find ready (schemas);
+            a `TransientError` pauses the partition and the chunk is tried again.
+        ready: Awaited once before the first record, e.g. config read to its end.
+        config: Called once a chunk for the immutable snapshot that `State.config` gives.
+        max_chunk_records: Bound on records in one transaction.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    process: Process
+    tables: tuple[str, ...] = ()
+    dead_letters: str
+    prepare: Prepare = _nothing_to_prepare
+    ready: Callable[[], Awaitable[None]] = _ready_at_once
+    config: Callable[[], Any] = _no_config
+    max_chunk_records: int = 8000
+    max_fetch_bytes: int = field(default=2 << 20)

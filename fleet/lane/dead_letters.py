@@ -1,0 +1,48 @@
+"""The form of a dead letter on the wire.
+
+A dead letter is the source record as it was, key, value and headers verbatim, plus headers
+that start with ``fleet_dl_``: enough to find the original and to send it again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet.lane.effects import DeadLetter
+
+PREFIX = "fleet_dl_"
+
+
+def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes]]:
+    """Return the original headers followed by why and where the record failed.
+
+    The added headers are ``reason``, ``step``, ``detail``, ``agent``, and the source
+    coordinates ``topic``, ``partition``, ``offset`` and ``timestamp`` (epoch ms), each
+    with the prefix ``fleet_dl_`` and as UTF-8 text.
+    """
+    record = letter.record
+    added = {
+        "reason": letter.reason,
+        "step": letter.step,
+        "detail": letter.detail,
+        "agent": agent,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+    }
+    headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
+    headers.extend((PREFIX + name, str(value).encode()) for name, value in added.items())
+    return headers
+
+
+def reason_of(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
+    """Return a dead letter's own headers without their prefix, as text."""
+    return {
+        name.removeprefix(PREFIX): value.decode(errors="replace")
+        for name, value in headers
+        if name.startswith(PREFIX)
+    }

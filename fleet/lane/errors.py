@@ -1,0 +1,17 @@
+"""What can end a task's hold on its partition."""
+
+from __future__ import annotations
+
+from fleet.errors import EventfleetError, FatalError
+
+
+class Lost(EventfleetError):
+    """The outcome of the task's last step is unknown or failed: discard, acquire again from the start."""
+
+
+class Fenced(Lost):
+    """Another producer holds the task's transactional id: acquire again only in a new generation."""
+
+
+class Halted(FatalError):
+    """State, offsets and source do not agree: the task stays stopped until a person decides."""

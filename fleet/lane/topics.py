@@ -1,0 +1,134 @@
+"""What the cluster says of topics: partitions and size limits, remembered for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.structs import TopicPartition
+
+from fleet.errors import FatalError
+
+if TYPE_CHECKING:
+    from fleet.lane.config import LaneConfig
+
+DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
+REMEMBERED_S = 300.0
+UNKNOWN_TOPIC = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInfo:
+    """Partitions of a topic, and the largest record batch it takes, in bytes."""
+
+    partitions: int
+    max_message_bytes: int
+
+
+class Topics:
+    """Look-ups about topics over one admin client, which is opened on first use."""
+
+    def __init__(self, config: LaneConfig) -> None:
+        self._config = config
+        self._admin: AIOKafkaAdminClient | None = None
+        self._opening = asyncio.Lock()
+        self._known: dict[str, TopicInfo | None] = {}
+        self._expires: dict[str, float] = {}
+
+    async def admin(self) -> AIOKafkaAdminClient:
+        """Return the shared admin client."""
+        async with self._opening:
+            if self._admin is None:
+                admin = AIOKafkaAdminClient(
+                    bootstrap_servers=self._config.bootstrap_servers,
+                    request_timeout_ms=int(self._config.request_timeout_s * 1000),
+                )
+                await admin.start()
+                self._admin = admin
+        return self._admin
+
+    async def close(self) -> None:
+        """Close the admin client; the next call opens another."""
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            await admin.close()
+
+    def forget(self) -> None:
+        """Ask the cluster again at the next use, e.g. after a loss."""
+        self._expires.clear()
+
+    def get(self, topic: str) -> TopicInfo | None:
+        """Return what `ensure` learnt of `topic`; None where it does not exist."""
+        return self._known.get(topic)
+
+    async def ensure(self, topics: Iterable[str]) -> None:
+        """Learn of each topic that is not known or was looked up too long ago."""
+        now = time.monotonic()
+        asked = [topic for topic in topics if self._expires.get(topic, 0.0) <= now]
+        if not asked:
+            return
+        admin = await self.admin()
+        partitions = {
+            found["topic"]: len(found["partitions"])
+            for found in await admin.describe_topics(asked)
+            if not found["error_code"]
+        }
+        limits = await self._limits(admin, list(partitions))
+        for topic in asked:
+            count = partitions.get(topic)
+            self._known[topic] = None if not count else TopicInfo(count, limits[topic])
+            # A topic that is missing now may be created at any moment.
+            self._expires[topic] = now + (REMEMBERED_S if count else 1.0)
+
+    async def _limits(self, admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, int]:
+        limits = dict.fromkeys(topics, DEFAULT_MAX_MESSAGE_BYTES)
+        if topics:
+            asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
+            for answer in await admin.describe_configs(asked):
+                for _code, _message, _type, topic, entries in answer.resources:
+                    for entry in entries:
+                        if entry[0] == "max.message.bytes":
+                            limits[topic] = int(entry[1])
+        return limits
+
+    async def committed(self, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """Return the group's committed offset of each partition; None where it has none."""
+        admin = await self.admin()
+        found = await admin.list_consumer_group_offsets(group, partitions=partitions)
+        return {tp: _offset(found.get(tp)) for tp in partitions}
+
+    async def require(self, topics: Iterable[str], *, by: str) -> dict[str, int]:
+        """Return the partition count of each topic.
+
+        Raises:
+            FatalError: One of them does not exist.
+        """
+        wanted = list(topics)
+        await self.ensure(wanted)
+        missing = [topic for topic in wanted if self.get(topic) is None]
+        if missing:
+            message = f"{by}: topic {', '.join(missing)} does not exist"
+            raise FatalError(message, hint="create it with `eventfleet topics apply`")
+        return {topic: info.partitions for topic in wanted if (info := self.get(topic))}
+
+    async def create_changelog(self, topic: str, partitions: int) -> None:
+        """Create a compacted changelog topic where it does not exist yet."""
+        await self.ensure([topic])
+        if self.get(topic) is not None:
+            return
+        admin = await self.admin()
+        configs = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "3600000"}
+        await admin.create_topics(
+            [NewTopic(topic, partitions, self._config.replication_factor, topic_configs=configs)]
+        )
+        self._expires.pop(topic, None)
+
+
+def _offset(found: object) -> int | None:
+    offset = getattr(found, "offset", -1)
+    return offset if offset >= 0 else None

@@ -1,0 +1,84 @@
+"""One task's transactional producer: fence, commit, discard; never reused after an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
+from aiokafka.structs import TopicPartition
+
+from fleet.lane.bounded import bounded
+from fleet.lane.clients import discard, new_producer
+from fleet.lane.errors import Fenced, Lost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fleet.lane.config import LaneConfig
+    from fleet.lane.staging import Batches
+
+FENCES = (ProducerFenced, InvalidProducerEpoch)
+
+
+class Transactor:
+    """The producer of one task in one hold on its partition."""
+
+    def __init__(self, config: LaneConfig, group: str, transactional_id: str) -> None:
+        self._config = config
+        self._group = group
+        self._id = transactional_id
+        self._producer = new_producer(config, transactional_id)
+
+    async def fence(self) -> None:
+        """Take the transactional id: fences its older holder and aborts what that left open.
+
+        Only after this may offsets and state be read.
+
+        Raises:
+            Lost: It did not end within the limit.
+        """
+        await bounded(self._start(), self._config.acquire_limit_s, f"fencing {self._id}")
+
+    async def _start(self) -> None:
+        await self._producer.start()
+        await self._producer._txn_manager.wait_for_pid()  # noqa: SLF001 - no public equivalent
+
+    async def commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> None:
+        """Write `batches` and the source `offsets` in one transaction.
+
+        Returns only after Kafka confirmed the commit. Any other end means that the outcome
+        is unknown: this object must be discarded.
+
+        Raises:
+            Fenced: Another producer has the transactional id (or the coordinator is out of reach,
+                which the client reports in the same way).
+            Lost: Anything else.
+        """
+        try:
+            await bounded(
+                self._commit(batches, offsets), self._config.transaction_limit_s, f"transaction of {self._id}"
+            )
+        except Lost:
+            raise
+        except FENCES as error:
+            raise Fenced(f"{self._id} is fenced") from error
+        except Exception as error:
+            raise Lost(f"transaction of {self._id} failed: {type(error).__name__}: {error}") from error
+
+    async def _commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> None:
+        producer = self._producer
+        await producer.begin_transaction()
+        deliveries = [
+            await producer.send_batch(builder, topic, partition=partition)
+            for (topic, partition), builders in batches.by_partition.items()
+            for builder in builders
+        ]
+        for delivery in deliveries:
+            # The client commits although a batch failed (engine trap 1): check each one first.
+            await delivery
+        await producer.send_offsets_to_transaction(dict(offsets), self._group)
+        await producer.commit_transaction()
+
+    def discard(self) -> None:
+        """Give the producer up in the background."""
+        discard(self._producer)
