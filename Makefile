@@ -1,0 +1,90 @@
+# Everything that is done with Eventfleet, in one place: `make` lists it.
+# A recipe that runs for long starts with exec, so that Ctrl-C and SIGTERM reach the program itself.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3.11 python3.12 python3.13 python3
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+UV_COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
+	--no-emit-index-url --custom-compile-command 'make lock' $(if $(call on,UPGRADE),--upgrade)
+
+# $(call on,NAME): the value of a switch given on the command line; 0 and nothing mean off.
+on = $(filter-out 0,$($(1)))
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run test unit lint types imports format bench lock stack-up stack-down stack-status stack-doctor clean
+
+help: ## List what can be done
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Create .venv with the locked dependencies; does nothing when it is up to date
+
+# Two steps, so that a change of pyproject.toml alone does not install everything anew.
+$(VENV)/.locked: requirements-dev.lock
+	@for python in $(PYTHON); do \
+		$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+		python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo 'setup: Python 3.11 or newer with venv is missing: install it (Debian: apt-get install python3.11-venv) or name it (make setup PYTHON=...)' >&2; \
+		exit 1; \
+	fi; \
+	echo "setup: installing the locked dependencies into $(VENV) with $$($$python --version) (a minute or two, once)" && \
+	$$python -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo 'setup: ready'
+
+run: setup ## Start stack, workers and gateway, process the samples, show the result (ONCE=1 ends by itself, SUMMARY=file.json)
+	@exec $(BIN)/eventfleet run $(if $(call on,ONCE),--once) $(if $(SUMMARY),--summary '$(SUMMARY)')
+
+test: setup lint types imports ## Check everything: style, types, import directions, then all tests on the real stack (ARGS=...)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+unit: setup ## Run the pure tests only, in seconds (ARGS=...)
+	@exec $(BIN)/python -m pytest tests/unit $(ARGS)
+
+lint: setup ## Check style and formatting
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo 'lint: not formatted: run make format' >&2; exit 1; }
+
+types: setup ## Check types, strictly
+	@$(BIN)/mypy
+
+imports: setup ## Check which package may import which (.importlinter)
+	@$(BIN)/lint-imports --no-logo
+
+format: setup ## Format the code and mend what can be mended safely
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format --quiet
+
+bench: setup ## Measure the engine beside stock Faust (QUICK=1: rough, within three minutes)
+	@exec $(BIN)/python -m benchmarks.engine $(if $(call on,QUICK),--quick)
+
+lock: ## Resolve the dependencies anew with uv, with hashes (UPGRADE=1: to the newest versions)
+	@command -v uv >/dev/null || { echo 'lock: uv is missing: pip install uv' >&2; exit 1; }
+	@$(UV_COMPILE) --extra local --output-file requirements.lock
+	@$(UV_COMPILE) --extra local --group dev --constraints requirements.lock --output-file requirements-dev.lock
+
+stack-up: setup ## Start the local Kafka and schema registry, and leave them running
+	@exec $(BIN)/eventfleet stack up
+
+stack-down: setup ## Stop the local Kafka and schema registry
+	@exec $(BIN)/eventfleet stack down
+
+stack-status: setup ## Show which parts of the local stack are up
+	@exec $(BIN)/eventfleet stack status
+
+stack-doctor: setup ## Say what this machine lacks, and the command that installs it
+	@exec $(BIN)/eventfleet stack doctor
+
+clean: ## Stop the local stack; remove its data and downloads, .venv and all caches
+	@if [ -x $(BIN)/eventfleet ]; then $(BIN)/eventfleet stack down; fi
+	@rm -rf $(VENV) .eventfleet .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
