@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from fleet.lane.errors import Lost
 from fleet.lane.staging import OFFSETS_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiokafka import AIOKafkaConsumer
     from aiokafka.structs import TopicPartition
 
@@ -35,32 +38,35 @@ class Loaded:
     records: int = 0
 
 
-async def load(reader: AIOKafkaConsumer, tp: TopicPartition) -> Loaded:
-    """Read `tp` from its first committed record to its last stable offset.
+async def load(reader: AIOKafkaConsumer, tps: Sequence[TopicPartition]) -> dict[TopicPartition, Loaded]:
+    """Read each of `tps` from its first committed record to its last stable offset.
 
     The caller has fenced the writer, so that offset does not move any more. The reader is
-    left assigned to `tp`.
+    left assigned to `tps`, with a fetch in flight that would delay its next use: discard it.
 
     Raises:
         Lost: The reader did not start at the beginning, or stopped getting on.
     """
-    begin = (await reader.beginning_offsets([tp]))[tp]
-    end = (await reader.end_offsets([tp]))[tp]
-    reader.assign([tp])
-    # An explicit seek with nothing awaited since the assignment: seek_to_beginning loses to
-    # a reset in flight and then reads nothing (engine trap 8).
-    reader.seek(tp, begin)
-    if await reader.position(tp) != begin:
-        raise Lost(f"reader of {tp.topic}/{tp.partition} is not at the beginning")
-    loaded = Loaded()
+    begins = await reader.beginning_offsets(tps)
+    ends = await reader.end_offsets(tps)
+    reader.assign(tps)
+    for tp in tps:
+        # An explicit seek with nothing awaited since the assignment: seek_to_beginning loses to
+        # a reset in flight and then reads nothing (engine trap 8).
+        reader.seek(tp, begins[tp])
+    for tp in tps:
+        if await reader.position(tp) != begins[tp]:
+            raise Lost(f"reader of {tp.topic}/{tp.partition} is not at the beginning")
+    loaded = {tp: Loaded() for tp in tps}
     moved_at = time.monotonic()
-    while await reader.position(tp) < end:
-        records = (await reader.getmany(tp, timeout_ms=FETCH_TIMEOUT_MS, max_records=MAX_RECORDS)).get(tp)
-        if records:
-            _take(loaded, records)
+    while behind := [tp for tp in tps if await reader.position(tp) < ends[tp]]:
+        fetched = await reader.getmany(*behind, timeout_ms=FETCH_TIMEOUT_MS, max_records=MAX_RECORDS)
+        for tp, records in fetched.items():
+            _take(loaded[tp], records)
             moved_at = time.monotonic()
-        elif time.monotonic() - moved_at > NO_PROGRESS_LIMIT_S:
-            raise Lost(f"changelog {tp.topic}/{tp.partition} gives nothing before its end {end}")
+        await asyncio.sleep(0)
+        if time.monotonic() - moved_at > NO_PROGRESS_LIMIT_S:
+            raise Lost(f"changelog {behind[0].topic}/{behind[0].partition} gives nothing before its end")
     return loaded
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fleet.lane.agent import LaneAgent
     from fleet.lane.record import Chunk, Record
     from fleet.lane.topics import TopicInfo, Topics
+
+_UNTOUCHED: Final = object()
 
 RECORD_OVERHEAD_BYTES = 128
 """Room for a record's own framing and its batch header, generously."""
@@ -92,16 +94,21 @@ def _record_by_record(agent: LaneAgent, chunk: Chunk, stage: Stage) -> Stage:
 
 def _checked(effects: Iterable[Effect], state: State) -> list[Effect]:
     """Collect a record's effects whole, letting the function read its own writes meanwhile."""
-    saved = {table: dict(rows) for table, rows in state.staged.items()}
     trial, collected = Stage(state), []
+    undo: list[tuple[dict[str, Any], str, Any]] = []
     try:
         for effect in effects:
+            if isinstance(effect, Put | Delete):
+                rows = state.staged[effect.table]
+                undo.append((rows, effect.key, rows.get(effect.key, _UNTOUCHED)))
             collected.append(effect)
             trial.take([effect])
     except BaseException:
-        for table, rows in saved.items():
-            state.staged[table].clear()
-            state.staged[table].update(rows)
+        for rows, key, value in reversed(undo):
+            if value is _UNTOUCHED:
+                rows.pop(key, None)
+            else:
+                rows[key] = value
         raise
     return collected
 
@@ -126,9 +133,10 @@ class Batches:
         builders = self.by_partition.get((topic, partition))
         if builders is None:
             builders = self.by_partition[topic, partition] = [_builder(info)]
-        if builders[-1].append(timestamp=self._now_ms, key=key, value=value, headers=headers) is None:
+        listed = list(headers)
+        if builders[-1].append(timestamp=self._now_ms, key=key, value=value, headers=listed) is None:
             builders.append(_builder(info))
-            builders[-1].append(timestamp=self._now_ms, key=key, value=value, headers=headers)
+            builders[-1].append(timestamp=self._now_ms, key=key, value=value, headers=listed)
 
     def close(self) -> None:
         """Close every batch to further records."""

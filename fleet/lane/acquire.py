@@ -1,0 +1,157 @@
+"""How a task takes hold of its partition: fence, offsets, state, seek; in this order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiokafka.structs import TopicPartition
+
+from fleet.lane.bounded import bounded
+from fleet.lane.clients import discard, new_reader
+from fleet.lane.errors import Halted
+from fleet.lane.loader import Loaded, load
+from fleet.lane.state import TableState
+from fleet.lane.transaction import Transactor
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
+    from fleet.lane.agent import LaneAgent
+    from fleet.lane.context import LaneContext
+
+
+LOAD_FETCH_BYTES = 8 << 20
+
+
+class Hold:
+    """What one hold on a partition owns; made anew for each, discarded whole.
+
+    Attributes:
+        transactor: The fenced producer.
+        reader: The consumer, positioned by the lane alone.
+        next: Next source offset of each source partition; moved by a confirmed commit only.
+        tables: Committed state by table name.
+        changelogs: Changelog topic by table name.
+    """
+
+    def __init__(self, agent: LaneAgent, partition: int, context: LaneContext) -> None:
+        self.agent = agent
+        self.partition = partition
+        self.context = context
+        self.sources = [TopicPartition(topic, partition) for topic in agent.sources]
+        self.transactor = Transactor(
+            context.config, context.group, f"{context.group}-{agent.name}-{partition}"
+        )
+        self.reader = new_reader(context.config, max_fetch_bytes=agent.max_fetch_bytes)
+        self.next: dict[TopicPartition, int] = {}
+        self.tables: dict[str, TableState] = {}
+        self.changelogs = {table: context.changelog(table) for table in agent.tables}
+        self.ready = False
+
+    def from_next(self, tp: TopicPartition, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Drop records that are committed already (trap 2: the lane owns the position)."""
+        expected = self.next[tp]
+        if records[0].offset >= expected:
+            return records
+        return [record for record in records if record.offset >= expected]
+
+    def lag(self) -> int:
+        """Return the offsets between the position and the last stable offset, over all sources."""
+        if not self.ready:
+            return 0
+        return sum(self._lag(tp) for tp in self.sources)
+
+    def _lag(self, tp: TopicPartition) -> int:
+        end = self.reader.last_stable_offset(tp)
+        state = self.reader._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
+        position = state._position if state is not None else None  # noqa: SLF001
+        at = self.next.get(tp, 0) if position is None else max(position, self.next.get(tp, 0))
+        return max(0, (end or 0) - at)
+
+    def rows(self) -> int:
+        """Return the rows of all tables."""
+        return sum(len(table.rows) for table in self.tables.values())
+
+    def offsets_text(self) -> str:
+        """Return the next offsets, as people read them."""
+        return ", ".join(f"{tp.topic} {offset}" for tp, offset in self.next.items())
+
+    def discard(self) -> None:
+        """Give up producer and reader in the background."""
+        self.ready = False
+        self.transactor.discard()
+        discard(self.reader)
+
+
+async def acquire(hold: Hold) -> None:
+    """Take the partition.
+
+    Raises:
+        Lost: A step failed; start again from the first.
+        Halted: State, offsets and source do not agree; a person has to decide.
+    """
+    context = hold.context
+    await context.check_partitions(hold.agent)
+    await hold.transactor.fence()
+    limit_s = context.config.acquire_limit_s
+    await bounded(hold.reader.start(), limit_s, f"reader of {hold.agent.name}/{hold.partition}")
+    committed = await bounded(
+        context.topics.committed(context.group, hold.sources), limit_s, "reading committed offsets"
+    )
+    loaded = await _load_tables(hold)
+    begins = await bounded(hold.reader.beginning_offsets(hold.sources), limit_s, "reading source offsets")
+    ends = await bounded(hold.reader.end_offsets(hold.sources), limit_s, "reading source offsets")
+    for tp in hold.sources:
+        hold.next[tp] = start_offset(tp, committed[tp], loaded, begins[tp], ends[tp])
+    hold.reader.assign(hold.sources)
+    for tp, offset in hold.next.items():
+        hold.reader.seek(tp, offset)
+    hold.ready = True
+
+
+async def _load_tables(hold: Hold) -> dict[str, Loaded]:
+    if not hold.changelogs:
+        return {}
+    reader = new_reader(hold.context.config, max_fetch_bytes=LOAD_FETCH_BYTES)
+    try:
+        await bounded(reader.start(), hold.context.config.acquire_limit_s, "changelog reader")
+        tps = {table: TopicPartition(topic, hold.partition) for table, topic in hold.changelogs.items()}
+        contents = await load(reader, list(tps.values()))
+    finally:
+        discard(reader)
+    loaded = {table: contents[tp] for table, tp in tps.items()}
+    hold.tables = {table: TableState(content.rows) for table, content in loaded.items()}
+    return loaded
+
+
+def start_offset(
+    tp: TopicPartition, committed: int | None, loaded: dict[str, Loaded], begin: int, end: int
+) -> int:
+    """Return where to go on, or refuse where going on would lose or repeat events.
+
+    Args:
+        tp: Source partition.
+        committed: The group's committed offset, or None.
+        loaded: What each table's changelog holds.
+        begin: First offset that the source still has.
+        end: Last stable offset of the source.
+
+    Raises:
+        Halted: The group's offset, the tables' offset and the source do not agree.
+    """
+    where = f"{tp.topic}/{tp.partition}"
+    for table, content in loaded.items():
+        stands_at = content.offsets.get(tp.topic)
+        if stands_at != committed or (stands_at is None and content.rows):
+            message = f"table {table} stands at offset {stands_at} of {where}, the group at {committed}"
+            raise Halted(message, hint="see `eventfleet state show`, then `eventfleet state adopt`")
+    if committed is None:
+        return begin
+    if committed < begin:
+        message = f"{where}: offsets {committed} to {begin - 1} were deleted before they were processed"
+        raise Halted(message, hint="raise the topic's retention; accept the loss with `eventfleet state skip`")
+    if committed > end:
+        message = f"{where} ends at {end}, before the committed offset {committed}: it was made anew"
+        raise Halted(message, hint="see `eventfleet state show`")
+    return committed
+

@@ -1,0 +1,217 @@
+"""A Faust app whose agents run on the exactly-once lane."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import faust
+
+from fleet.errors import FatalError
+from fleet.lane.agent import LaneAgent
+from fleet.lane.config import LaneConfig
+from fleet.lane.host import LaneHost
+from fleet.lane.routing import LaneRouter
+from fleet.lane.tables import LaneTable, LaneTableManager
+from fleet.lane.transport import LaneTransport
+from fleet.lane.web import add_views
+from fleet.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from faust.types.tuples import TP
+
+    from fleet.lane.agent import Process
+    from fleet.lane.membership import Membership
+
+log = logging.getLogger(__name__)
+
+
+class Lane:
+    """The lane's side of an app: its agents, tables and tasks.
+
+    Attributes:
+        host: Runs the tasks.
+    """
+
+    def __init__(self, app: LaneApp, config: LaneConfig) -> None:
+        self._app = app
+        self.host = LaneHost(config, app.conf.id, self.changelog, self._membership)
+
+    def changelog(self, table: str) -> str:
+        """Return the changelog topic of `table`."""
+        return str(self._app.tables[table].changelog_topic.get_topic_name())
+
+    def table_partitions(self, table: str) -> int:
+        """Return the partition count of `table`; 0 while it is not known."""
+        info = self.host.topics.get(self.changelog(table))
+        return 0 if info is None else info.partitions
+
+    def source_of(self, table: str) -> str:
+        """Return a source topic of the agent that owns `table`; its partitions place the rows."""
+        for agent in self.host.agents.values():
+            if table in agent.tables:
+                return agent.sources[0]
+        raise KeyError(table)
+
+    def _membership(self) -> Membership:
+        return self._app.consumer.membership()  # type: ignore[no-any-return]
+
+    async def preflight(self) -> None:
+        """Check every agent's topics before anything starts.
+
+        Raises:
+            FatalError: Kafka is out of reach, a topic is missing, or partition counts differ.
+        """
+        try:
+            await self.host.topics.admin()
+        except Exception as error:
+            message = f"Kafka at {self.host.config.bootstrap_servers} does not answer"
+            raise FatalError(
+                message, hint="start it with `eventfleet stack up`, or set EVENTFLEET_BOOTSTRAP_SERVERS"
+            ) from error
+        try:
+            for agent in self.host.agents.values():
+                await self.host.prepare(agent)
+        finally:
+            await self.host.topics.close()
+
+
+class LaneApp(faust.App):
+    """A Faust app with lane agents and lane tables beside Faust's own.
+
+    Faust owns membership: which worker has which partitions. The lane owns position, state
+    and transactions of its topics.
+
+    Args:
+        name: App id and consumer group.
+        web_port: Port of the web views.
+        config: Process settings; from the environment by default.
+        lane: Limits of the lane; from the settings by default.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        web_port: int = 6066,
+        config: Settings | None = None,
+        lane: LaneConfig | None = None,
+        **options: Any,  # noqa: ANN401 - Faust's own
+    ) -> None:
+        chosen = config or settings()
+        limits = lane or LaneConfig.of(chosen)
+        self.lane_topics: set[str] = set()
+        brokers = ";".join(f"kafka://{server}" for server in limits.bootstrap_servers.split(","))
+        canonical = os.environ.get("NODE_CANONICAL_URL") or f"http://{chosen.host}:{web_port}"
+        defaults: dict[str, Any] = {
+            "broker": brokers,
+            "broker_session_timeout": limits.session_timeout_s,
+            "broker_heartbeat_interval": limits.session_timeout_s / 5,
+            "broker_rebalance_timeout": limits.session_timeout_s * 3,
+            "broker_request_timeout": max(30.0, limits.session_timeout_s * 2),
+            "canonical_url": canonical,
+            "consumer_auto_offset_reset": "earliest",
+            "datadir": str(chosen.data_dir / "faust" / f"{name}-{web_port}"),
+            "Router": LaneRouter,
+            "store": "memory://",
+            "stream_wait_empty": False,
+            "TableManager": LaneTableManager,
+            "table_standby_replicas": 0,
+            "topic_allow_declare": False,
+            "topic_disable_leader": True,
+            "web_bind": os.environ.get("EVENTFLEET_WEB_BIND", chosen.host),
+            "web_port": web_port,
+            "worker_redirect_stdouts": False,
+        }
+        super().__init__(name, **{**defaults, **options})
+        self.lane = Lane(self, limits)
+        add_views(self)
+
+    async def on_first_start(self) -> None:
+        """Make the folder that Faust wants, parents included."""
+        self.conf.datadir.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
+
+    def lane_table(self, name: str, *, route_by: Callable[[str], str] | None = None, **options: Any) -> LaneTable:  # noqa: ANN401
+        """Declare a table with text keys and JSON values, owned by one lane agent.
+
+        Args:
+            name: Name of the table; its changelog is ``<app>-<name>-changelog``.
+            route_by: Gives the part of a row's key that its source records are partitioned by.
+            options: Faust's own, e.g. ``help``.
+        """
+        table = LaneTable(self, name=name, route_by=route_by, key_type=str, **options)
+        self.tables.add(table)
+        return table
+
+    def lane_agent(
+        self, *, name: str, sources: list[str], tables: list[LaneTable] | None = None, **options: Any  # noqa: ANN401
+    ) -> Callable[[Process], Process]:
+        """Declare a lane agent: a pure function over (chunk, state) that yields effects.
+
+        Args:
+            name: Name of the agent; never change it.
+            sources: Co-partitioned source topics.
+            tables: Tables that the agent owns.
+            options: See `LaneAgent`; ``dead_letters`` is ``fleet.dead-letters.<name>`` by default.
+        """
+
+        def declare(process: Process) -> Process:
+            agent = LaneAgent(
+                name=name,
+                sources=tuple(sources),
+                process=process,
+                tables=tuple(table.name for table in tables or ()),
+                **{"dead_letters": f"fleet.dead-letters.{name}", **options},
+            )
+            self.lane_topics.update(agent.sources)
+            self.lane.host.add(agent)
+            source = self.topic(*agent.sources, key_type=bytes, value_type=bytes, value_serializer="raw")
+            self.agent(source, name=name)(_shell(self, agent))
+            return process
+
+        return declare
+
+    def _new_transport(self) -> LaneTransport:
+        return LaneTransport(self.conf.broker_consumer, self)
+
+    async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await self.lane.host.revoked()
+        await super()._on_partitions_revoked(revoked)
+
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.lane.host.assigned((tp.topic, tp.partition) for tp in assigned if tp.topic in self.lane_topics)
+        await super()._on_partitions_assigned(assigned, generation_id)
+
+    async def on_stop(self) -> None:
+        """Let the lane finish the chunks in hand before Faust leaves the group."""
+        await self.lane.host.stop()
+        await super().on_stop()
+
+    def stop_fatally(self, error: FatalError) -> None:
+        """End this process in order, with `error` as its last line."""
+        if self.lane.host.fatal is None:
+            self.lane.host.fatal = error
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _shell(app: LaneApp, agent: LaneAgent) -> Any:  # noqa: ANN401
+    """Return the Faust agent that hosts `agent`'s tasks, so that Faust supervises and lists it."""
+
+    async def shell(stream: Any) -> None:  # noqa: ANN401
+        del stream  # Faust subscribes the topic by it; the tasks fetch for themselves.
+        try:
+            await app.lane.host.serve(agent.name)
+        except FatalError as error:
+            app.stop_fatally(error)
+            await asyncio.Event().wait()
+
+    shell.__name__ = shell.__qualname__ = agent.name
+    shell.__module__ = agent.process.__module__
+    shell.__doc__ = agent.process.__doc__
+    return shell

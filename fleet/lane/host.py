@@ -1,0 +1,269 @@
+"""The lane of one worker: makes Faust's assignment into running tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from fleet.errors import FatalError
+from fleet.lane.bounded import background_done, in_background
+from fleet.lane.context import same_partitions
+from fleet.lane.task import Status, Task
+from fleet.lane.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fleet.lane.agent import LaneAgent
+    from fleet.lane.config import LaneConfig
+    from fleet.lane.membership import Membership
+    from fleet.lane.state import TableState
+
+log = logging.getLogger(__name__)
+
+WATCH_EVERY_S = 2.0
+CONFIRM_EVERY_S = 0.3
+STOP_LIMIT_S = 5.0
+
+
+class LaneHost:
+    """Runs one task per agent and assigned partition.
+
+    Args:
+        config: Limits and time-outs.
+        group: Consumer group, which is the app's id.
+        changelog: Gives the changelog topic of a table.
+        membership: Gives the group membership, once the worker has joined.
+    """
+
+    def __init__(
+        self,
+        config: LaneConfig,
+        group: str,
+        changelog: Callable[[str], str],
+        membership: Callable[[], Membership],
+    ) -> None:
+        self.config = config
+        self.group = group
+        self.topics = Topics(config)
+        self.agents: dict[str, LaneAgent] = {}
+        self.generation = 0
+        self.fatal: FatalError | None = None
+        self._changelog = changelog
+        self._membership = membership
+        self._assigned: dict[str, set[int]] = {}
+        self._tasks: dict[tuple[str, int], Task] = {}
+        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._served: set[str] = set()
+        self._changed = asyncio.Event()
+        self._flow = asyncio.Event()
+        self._flow.set()
+        self._later: list[tuple[int, asyncio.Event]] = []
+        self._watch: asyncio.Task[None] | None = None
+        self.watched_at = time.monotonic()
+
+    # What tasks ask for (see LaneContext).
+
+    def membership(self) -> Membership:
+        """Return the worker's group membership."""
+        return self._membership()
+
+    def changelog(self, table: str) -> str:
+        """Return the changelog topic of `table`."""
+        return self._changelog(table)
+
+    def after_generation(self, generation: int) -> asyncio.Event:
+        """Return an event set once a later generation is assigned."""
+        event = asyncio.Event()
+        if self.generation > generation:
+            event.set()
+        else:
+            self._later.append((generation, event))
+        return event
+
+    def flowing(self) -> asyncio.Event:
+        """Return the event that is set while no rebalance is going on."""
+        return self._flow
+
+    async def permitted(self, stopping: asyncio.Event) -> None:
+        """Wait until the group confirms this member in its generation."""
+        while not stopping.is_set():
+            if self._flow.is_set() and await self.membership().confirm():
+                return
+            await asyncio.sleep(CONFIRM_EVERY_S)
+
+    async def check_partitions(self, agent: LaneAgent) -> None:
+        """Refuse an agent whose topics do not have the same number of partitions."""
+        topics = [*agent.sources, *(self.changelog(table) for table in agent.tables)]
+        same_partitions(agent.name, await self.topics.require(topics, by=agent.name))
+
+    # What the worker tells.
+
+    async def prepare(self, agent: LaneAgent) -> None:
+        """Check the agent's topics and create its missing changelogs.
+
+        Raises:
+            FatalError: A topic is missing or the partition counts differ.
+        """
+        counts = await self.topics.require(agent.sources, by=f"agent {agent.name}")
+        await self.topics.require([agent.dead_letters], by=f"agent {agent.name}")
+        partitions = same_partitions(agent.name, counts)
+        for table in agent.tables:
+            await self.topics.create_changelog(self.changelog(table), partitions)
+            await self._until_created(self.changelog(table))
+        await self.check_partitions(agent)
+
+    async def _until_created(self, topic: str) -> None:
+        for _ in range(50):
+            self.topics.forget()
+            await self.topics.ensure([topic])
+            if self.topics.get(topic) is not None:
+                return
+            await asyncio.sleep(0.1)
+
+    def add(self, agent: LaneAgent) -> None:
+        """Declare an agent."""
+        self.agents[agent.name] = agent
+
+    async def serve(self, name: str) -> None:
+        """Run the tasks of agent `name` until cancelled: the body of its Faust agent."""
+        agent = self.agents[name]
+        await agent.ready()
+        self._served.add(name)
+        if self._watch is None:
+            self._watch = asyncio.ensure_future(self._watch_progress())
+        self._reconcile()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._served.discard(name)
+            await self._stop([key for key in self._tasks if key[0] == name])
+
+    async def revoked(self) -> None:
+        """A rebalance starts: let transactions in flight end, bounded, and begin no others."""
+        self._flow.clear()
+        idle = [asyncio.ensure_future(task.idle()) for task in self._tasks.values()]
+        if idle:
+            _, late = await asyncio.wait(idle, timeout=min(STOP_LIMIT_S, self.config.session_timeout_s / 2))
+            for wait in late:
+                wait.cancel()
+
+    def assigned(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """A new generation: record the assignment; the work is done outside the callback (trap 4)."""
+        self.generation += 1
+        by_topic: dict[str, set[int]] = {}
+        for topic, partition in partitions:
+            by_topic.setdefault(topic, set()).add(partition)
+        self._assigned = {
+            agent.name: set.intersection(*(by_topic.get(topic, set()) for topic in agent.sources))
+            for agent in self.agents.values()
+        }
+        self._reconcile()
+        self._flow.set()
+        due = [event for generation, event in self._later if generation < self.generation]
+        self._later = [each for each in self._later if each[0] >= self.generation]
+        for event in due:
+            event.set()
+
+    def _reconcile(self) -> None:
+        wanted = {
+            (name, partition)
+            for name, partitions in self._assigned.items()
+            if name in self._served
+            for partition in partitions
+        }
+        gone = [key for key in self._tasks if key not in wanted]
+        if gone:
+            in_background(self._stop(gone))
+        for name, partition in sorted(wanted - set(self._tasks)):
+            task = self._tasks[name, partition] = Task(self.agents[name], partition, self)
+            self._running[name, partition] = asyncio.ensure_future(self._supervised(task))
+
+    async def _supervised(self, task: Task) -> None:
+        try:
+            await task.supervise()
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            log.exception("supervisor of %s ended", task.name)
+            raise
+
+    async def _stop(self, keys: list[tuple[str, int]]) -> None:
+        tasks = [self._tasks.pop(key) for key in keys if key in self._tasks]
+        running = [self._running.pop(key) for key in keys if key in self._running]
+        for task in tasks:
+            await task.stop()
+        if running:
+            _, late = await asyncio.wait(running, timeout=STOP_LIMIT_S)
+            for supervisor in late:
+                supervisor.cancel()
+
+    async def stop(self) -> None:
+        """Stop all tasks after the chunk in hand, bounded, and close the shared client."""
+        self._served.clear()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        await self._stop(list(self._tasks))
+        await background_done(STOP_LIMIT_S)
+        await asyncio.wait({asyncio.ensure_future(self.topics.close())}, timeout=1.0)
+
+    async def _watch_progress(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            self.watched_at = time.monotonic()
+            for task in list(self._tasks.values()):
+                task.check_progress(self.config.progress_limit_s)
+
+    # What the web views show.
+
+    def tasks(self) -> list[Task]:
+        """Return the worker's tasks, in order."""
+        return [self._tasks[key] for key in sorted(self._tasks)]
+
+    def unready(self) -> list[str]:
+        """Return why this worker is not ready; empty when it is."""
+        reasons = [
+            f"{task.name} is {task.status}: {task.reason}" if task.reason else f"{task.name} is {task.status}"
+            for task in self.tasks()
+            if task.status not in (Status.RUNNING, Status.PAUSED)
+        ]
+        if not self.generation:
+            reasons.append("no partitions assigned yet")
+        if not self._flow.is_set():
+            reasons.append("rebalancing")
+        reasons.extend(f"agent {name} has not started" for name in self.agents if name not in self._served)
+        return reasons
+
+    def partition_state(self, table: str, partition: int) -> TableState | None:
+        """Return a table partition that this worker owns and has loaded, or None."""
+        for task in self._tasks.values():
+            hold = task.hold
+            if task.partition == partition and hold is not None and hold.ready and table in hold.tables:
+                return hold.tables[table]
+        return None
+
+    def owned(self, table: str) -> dict[int, TableState]:
+        """Return the loaded partitions of `table` on this worker."""
+        return {
+            task.partition: task.hold.tables[table]
+            for task in self.tasks()
+            if task.hold is not None and task.hold.ready and table in task.hold.tables
+        }
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the tasks as JSON-serialisable rows."""
+        return [
+            {
+                "agent": task.agent.name,
+                "partition": task.partition,
+                "status": task.status.value,
+                "reason": task.reason,
+                "next": {} if task.hold is None else {tp.topic: at for tp, at in task.hold.next.items()},
+                "lag": task.lag(),
+                "rows": 0 if task.hold is None else task.hold.rows(),
+            }
+            for task in self.tasks()
+        ]

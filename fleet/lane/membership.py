@@ -1,0 +1,62 @@
+"""What the lane asks of the consumer group that Faust is a member of."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.group import HeartbeatRequest
+
+if TYPE_CHECKING:
+    from aiokafka.consumer.group_coordinator import GroupCoordinator
+
+REJOIN_EVERY_S = 5.0
+
+
+class Membership(Protocol):
+    """The group membership of one worker."""
+
+    async def confirm(self) -> bool:
+        """Return whether the group coordinator knows this member in its current generation, asked now."""
+        ...
+
+    def rejoin(self) -> None:
+        """Ask for a new generation, at most once every few seconds."""
+        ...
+
+
+class FaustMembership:
+    """Membership through Faust's consumer, which lives in a thread and a loop of its own."""
+
+    def __init__(self, coordinator: GroupCoordinator, loop: asyncio.AbstractEventLoop) -> None:
+        self._coordinator = coordinator
+        self._loop = loop
+        self._rejoined_at = float("-inf")
+
+    async def confirm(self) -> bool:
+        """See `Membership.confirm`. A rebalance in progress, or no answer, is a no."""
+        asking = asyncio.run_coroutine_threadsafe(self._heartbeat(), self._loop)
+        done, _ = await asyncio.wait({asyncio.ensure_future(asyncio.wrap_future(asking))}, timeout=3.0)
+        if not done:
+            asking.cancel()
+            return False
+        task = done.pop()
+        return not task.cancelled() and task.exception() is None and task.result()
+
+    async def _heartbeat(self) -> bool:
+        coordinator = self._coordinator
+        request = HeartbeatRequest(coordinator.group_id, coordinator.generation, coordinator.member_id)
+        try:
+            response = await coordinator._send_req(request)  # noqa: SLF001 - the client has no public heartbeat
+        except KafkaError:
+            return False
+        return for_code(response.error_code).__name__ == "NoError"
+
+    def rejoin(self) -> None:
+        """See `Membership.rejoin`."""
+        now = time.monotonic()
+        if now - self._rejoined_at >= REJOIN_EVERY_S:
+            self._rejoined_at = now
+            self._loop.call_soon_threadsafe(self._coordinator.request_rejoin)

@@ -1,0 +1,98 @@
+"""A lane table as Faust sees it: listed, served over HTTP, written by the lane alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from faust.tables.manager import TableManager
+from faust.tables.table import Table
+
+from fleet.lane.partitioner import partition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fleet.lane.state import TableState
+
+
+class LaneTable(Table[str, Any]):
+    """A Faust table whose rows live in the lane's tasks.
+
+    Keys are text, values JSON-serialisable. The changelog is written in the agent's own
+    transactions and loaded by the lane, never by Faust's recovery, which does not end on a
+    transactional changelog (engine trap 3).
+
+    Args:
+        route_by: Gives the part of a row's key that its source records are partitioned by;
+            the whole key by default.
+    """
+
+    def __init__(self, app: Any, *, route_by: Callable[[str], str] | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(app, **kwargs)
+        self._route_by = route_by
+
+    def route_key(self, key: str) -> bytes:
+        """Return the bytes whose hash says which partition holds `key`."""
+        return (key if self._route_by is None else self._route_by(key)).encode()
+
+    async def on_start(self) -> None:
+        """Start nothing: the lane creates the changelog and loads the rows."""
+
+    async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Do nothing: tasks acquire their own state."""
+
+    def _state(self, key: str) -> TableState | None:
+        partitions = self.app.lane.table_partitions(self.name)
+        if not partitions:
+            return None
+        return self.app.lane.host.partition_state(self.name, partition_of(self.route_key(key), partitions))
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401
+        """Return a committed row of this worker.
+
+        Raises:
+            KeyError: No such row here.
+        """
+        state = self._state(key)
+        if state is None:
+            raise KeyError(key)
+        return state.rows[key]
+
+    def __contains__(self, key: object) -> bool:
+        state = self._state(str(key))
+        return state is not None and key in state.rows
+
+    def __iter__(self) -> Iterator[str]:
+        for state in self.app.lane.host.owned(self.name).values():
+            yield from list(state.rows)
+
+    def __len__(self) -> int:
+        return sum(len(state.rows) for state in self.app.lane.host.owned(self.name).values())
+
+    def __setitem__(self, key: str, value: Any) -> NoReturn:  # noqa: ANN401
+        self._refuse()
+
+    def __delitem__(self, key: str) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        message = f"table {self.name} is written by its agent's effects only: yield Put or Delete"
+        raise TypeError(message)
+
+
+class LaneTableManager(TableManager):
+    """Keeps lane tables, active and standby, out of Faust's subscription and recovery."""
+
+    async def _update_channels(self) -> None:
+        lane = {name: table for name, table in self.items() if isinstance(table, LaneTable)}
+        for name in lane:
+            del self.data[name]
+        try:
+            await super()._update_channels()
+        finally:
+            self.data.update(lane)
+
+    @property
+    def changelog_topics(self) -> set[str]:
+        """Return the changelog topics that Faust itself reads."""
+        return {topic for topic, table in self._changelogs.items() if not isinstance(table, LaneTable)}

@@ -1,0 +1,42 @@
+"""Starts a lane app as a Faust worker, or runs another of Faust's commands on it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from fleet.errors import FatalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fleet.lane.app import LaneApp
+
+
+def main(new_app: Callable[[], LaneApp], arguments: Sequence[str]) -> NoReturn:
+    """Run ``worker`` (the default) or another Faust command (``agents``, ``tables``, …).
+
+    Args:
+        new_app: Makes the app.
+        arguments: Command-line arguments, without the program's name.
+    """
+    given = list(arguments) or ["worker"]
+    try:
+        app = new_app()
+        if given[0] == "worker":
+            asyncio.run(app.lane.preflight())
+            app = new_app()  # Faust binds to the loop it first meets: a fresh app for its own.
+    except FatalError as error:
+        print(f"eventfleet: {error}", file=sys.stderr)  # noqa: T201 - the last line for people
+        raise SystemExit(1) from None
+    if given[0] == "worker" and not {"-l", "--loglevel"} & set(given):
+        given += ["--loglevel", "info"]
+    sys.argv = ["eventfleet", "--loop", "uvloop", *given]
+    try:
+        app.main()
+    finally:
+        fatal = app.lane.host.fatal
+        if fatal is not None:
+            print(f"eventfleet: {fatal}", file=sys.stderr)  # noqa: T201
+            raise SystemExit(1)
