@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-UV_COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
+UV_COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --custom-compile-command 'make lock' $(if $(call on,UPGRADE),--upgrade)
 
 # $(call on,NAME): the value of a switch given on the command line; 0 and nothing mean off.
@@ -22,7 +22,7 @@ help: ## List what can be done
 setup: $(VENV)/.installed ## Create .venv with the locked dependencies; does nothing when it is up to date
 
 # Two steps, so that a change of pyproject.toml alone does not install everything anew.
-$(VENV)/.locked: requirements-dev.lock
+$(VENV)/.locked: requirements-dev.lock requirements-samples.lock
 	@for python in $(PYTHON); do \
 		$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
 		python=; \
@@ -34,6 +34,8 @@ $(VENV)/.locked: requirements-dev.lock
 	echo "setup: installing the locked dependencies into $(VENV) with $$($$python --version) (a minute or two, once)" && \
 	$$python -m venv --clear $(VENV)
 	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@# Only the sample files in it are read; what it depends on (click 7.0) would hold everything else back.
+	@$(PIP) install --no-deps --require-hashes -r requirements-samples.lock
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
@@ -69,8 +71,9 @@ bench: setup ## Measure the engine beside stock Faust (QUICK=1: rough, within th
 
 lock: ## Resolve the dependencies anew with uv, with hashes (UPGRADE=1: to the newest versions)
 	@command -v uv >/dev/null || { echo 'lock: uv is missing: pip install uv' >&2; exit 1; }
-	@$(UV_COMPILE) --extra local --output-file requirements.lock
-	@$(UV_COMPILE) --extra local --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	@$(UV_COMPILE) pyproject.toml --extra local --output-file requirements.lock
+	@$(UV_COMPILE) pyproject.toml --extra local --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	@$(UV_COMPILE) requirements-samples.in --no-deps --output-file requirements-samples.lock
 
 stack-up: setup ## Start the local Kafka and schema registry, and leave them running
 	@exec $(BIN)/eventfleet stack up
