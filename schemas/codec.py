@@ -169,7 +169,10 @@ class Codec:
                 to believe it: pause and call again.
         """
         now = self._clock()
-        missing = iter([i for i in ids if i not in self._schemas and not self._is_refused(i, now)])
+        wanted = set(ids) - self._schemas.keys()
+        missing = iter([schema_id for schema_id in wanted if not self._is_refused(schema_id, now)])
+        _drop_oldest(self._refused, keep=wanted)
+        _drop_oldest(self._denied_since, keep=wanted)
         while batch := tuple(islice(missing, _CONCURRENT_FETCHES)):
             outcomes = await gather(*map(self._fetch, batch), return_exceptions=True)
             for outcome in outcomes:
@@ -193,10 +196,10 @@ class Codec:
 
     def _is_confirmed(self, schema_id: int) -> bool:
         now = self._clock()
-        since = _remember(self._denied_since, schema_id, self._denied_since.get(schema_id, now))
-        if now - since >= self._confirm_s:
+        if now - self._denied_since.setdefault(schema_id, now) >= self._confirm_s:
             # A flood of unknown ids must not cost one pause each, and a restart takes longer than this.
             self._settled_until = now + self._confirm_s
+            return True
         return now < self._settled_until
 
     def _learn(self, schema_id: int, schema: dict[str, Any]) -> None:
@@ -211,7 +214,7 @@ class Codec:
         self._denied_since.pop(schema_id, None)
 
     def _refuse(self, schema_id: int, reason: str) -> None:
-        _remember(self._refused, schema_id, (reason, self._clock() + self._unknown_ttl_s))
+        self._refused[schema_id] = (reason, self._clock() + self._unknown_ttl_s)
 
     def _is_refused(self, schema_id: int, now: float) -> bool:
         return schema_id in self._refused and now < self._refused[schema_id][1]
@@ -235,9 +238,11 @@ def schema_ids(values: Iterable[bytes | None]) -> set[int]:
     }
 
 
-def _remember(kept: dict[int, _Kept], schema_id: int, value: _Kept) -> _Kept:
-    """Keep a value, within bounds: ids come from outside, and garbage has four billion of them."""
-    if len(kept) >= MAX_REMEMBERED and schema_id not in kept:
-        del kept[next(iter(kept))]
-    kept[schema_id] = value
-    return value
+def _drop_oldest(remembered: dict[int, _Kept], *, keep: set[int]) -> None:
+    """Keep the memory within bounds: ids come from outside, and garbage has four billion of them.
+
+    Those of the chunk at hand stay, however many: `decode` must answer for each of them.
+    """
+    excess = len(remembered) - MAX_REMEMBERED
+    for schema_id in [i for i in islice(remembered, max(excess, 0)) if i not in keep]:
+        del remembered[schema_id]
