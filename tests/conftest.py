@@ -1,0 +1,35 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.stack import running_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fleet.settings import Settings
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses the stack, so that `-m "not stack"` leaves them out."""
+    for item in items:
+        if "stack_settings" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.stack)
+
+
+@pytest.fixture(scope="session")
+def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a real broker and schema registry that are up for the whole run."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def unique() -> Callable[[str], str]:
+    """Make names that no other test uses: ``unique("orders")`` gives ``orders-3f9a61c2``."""
+    return lambda prefix: f"{prefix}-{uuid.uuid4().hex[:8]}"
