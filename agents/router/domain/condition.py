@@ -1,0 +1,117 @@
+"""A condition: text in, a fast function and what it reads out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from agents.router.domain.compiler import compile_node
+from agents.router.domain.errors import EvaluationError, refused
+from agents.router.domain.nodes import (
+    Attribute,
+    Binary,
+    Call,
+    Conditional,
+    Field,
+    ListOf,
+    Literal,
+    Node,
+    Position,
+)
+from agents.router.domain.operations import type_name
+from agents.router.domain.syntax import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_CACHED: Final = 4096
+_BOOLEAN: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled condition; immutable and safe to share.
+
+    Attributes:
+        text: The condition as written; empty text is ``true``.
+        tree: Its checked tree.
+        fields: Top-level event fields that it reads.
+        attributes: CloudEvents attributes that it reads.
+        function: The compiled function; `matches` is the checked way to call it.
+    """
+
+    text: str
+    tree: Node
+    fields: frozenset[str]
+    attributes: frozenset[str]
+    function: Callable[[Mapping[str, str], Callable[[], Mapping[str, Any]]], Any]
+
+    @property
+    def reads_fields(self) -> bool:
+        """Whether an event may have to be decoded to decide."""
+        return bool(self.fields)
+
+    @property
+    def always(self) -> bool:
+        """Whether it is true for every event."""
+        return isinstance(self.tree, Literal) and self.tree.value is True
+
+    def matches(self, attributes: Mapping[str, str], fields: Callable[[], Mapping[str, Any]]) -> bool:
+        """Decide one event.
+
+        Args:
+            attributes: CloudEvents attributes by name, without the ``ce_`` prefix.
+            fields: Returns the decoded event; called at most once, and only if a field decides.
+
+        Raises:
+            EvaluationError: A field is missing or has a type that the condition cannot use.
+        """
+        found = self.function(attributes, fields)
+        if found is True or found is False:
+            return found
+        raise EvaluationError(f"the condition must be true or false, got {type_name(found)}")
+
+
+@lru_cache(maxsize=_CACHED)
+def compile_condition(text: str) -> Condition:
+    """Parse, check and compile `text`; an empty text is always true.
+
+    Raises:
+        RuleError: With line, column and reason, e.g.
+            ``condition line 1 column 17: unexpected ')'; expected a value``.
+    """
+    tree = parse(text) if text.strip() else Literal(Position(1, 1), True)  # noqa: FBT003
+    if _never_boolean(tree):
+        raise refused("the condition must be true or false; compare the value, e.g. with ==", 1, 1)
+    nodes = list(_walk(tree))
+    return Condition(
+        text=text,
+        tree=tree,
+        fields=frozenset(node.name for node in nodes if isinstance(node, Field)),
+        attributes=frozenset(node.name for node in nodes if isinstance(node, Attribute)),
+        function=compile_node(tree),
+    )
+
+
+def _never_boolean(node: Node) -> bool:
+    match node:
+        case Literal():
+            return type(node.value) is not bool
+        case Binary():
+            return node.operator not in _BOOLEAN
+        case Call():
+            return node.function == "size"
+        case Conditional():
+            return _never_boolean(node.then) and _never_boolean(node.otherwise)
+        case _:
+            return isinstance(node, ListOf | Attribute)
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    yield node
+    for part in fields(node):
+        child = getattr(node, part.name)
+        for item in child if isinstance(child, tuple) else (child,):
+            if isinstance(item, Node):
+                yield from _walk(item)

@@ -1,0 +1,172 @@
+"""The checked syntax tree of a condition.
+
+Only what the compiler can run exists here: whatever else the grammar allows is refused
+by `agents.router.domain.syntax` before a node is made. Every node knows its position,
+so that later checks and explanations can point at it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias
+
+
+class Uint(int):
+    """A CEL ``uint``: unsigned 64 bits, a type of its own beside ``int``."""
+
+    __slots__ = ()
+
+
+Constant: TypeAlias = str | bytes | bool | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a node starts in the text; both count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A constant; `decimal` is a number exactly as written, for use beside decimals."""
+
+    at: Position
+    value: Constant
+    decimal: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A CloudEvents attribute of the event, always a string: ``attributes.type``."""
+
+    at: Position
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A top-level field of the decoded event: ``event.total_charge``."""
+
+    at: Position
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """The element that a macro is looking at; `slot` is unique within the condition."""
+
+    at: Position
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """A field of a nested record: ``event.payer.name``."""
+
+    at: Position
+    operand: Node
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An element of a list or a map: ``event.codes[0]``."""
+
+    at: Position
+    operand: Node
+    index: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """Whether a path exists: ``has(event.payer.name)``."""
+
+    at: Position
+    path: Attribute | Field | Select
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """``!`` or ``-`` before an operand."""
+
+    at: Position
+    operator: str
+    operand: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A comparison, ``in``, or arithmetic."""
+
+    at: Position
+    operator: str
+    left: Node
+    right: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    """A chain of ``&&`` or of ``||``, flattened; at least two operands."""
+
+    at: Position
+    operator: str
+    operands: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """``test ? then : otherwise``."""
+
+    at: Position
+    test: Node
+    then: Node
+    otherwise: Node
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list literal."""
+
+    at: Position
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function or method: ``size(x)`` and ``x.size()`` are the same call."""
+
+    at: Position
+    function: str
+    arguments: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Macro:
+    """``exists`` or ``all`` over the elements of `source`, each bound to `slot` in turn."""
+
+    at: Position
+    kind: str
+    source: Node
+    slot: int
+    predicate: Node
+
+
+Node: TypeAlias = (
+    Literal
+    | Attribute
+    | Field
+    | Variable
+    | Select
+    | Index
+    | Has
+    | Unary
+    | Binary
+    | Logic
+    | Conditional
+    | ListOf
+    | Call
+    | Macro
+)
