@@ -1,0 +1,143 @@
+"""Deciding where an event goes, with one immutable snapshot of the rules."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from agents.router.domain.errors import EvaluationError, RuleError
+from agents.router.domain.rule import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from agents.router.domain.condition import Condition
+    from agents.router.domain.rule import Rule
+
+
+class Target(NamedTuple):
+    """A copy to deliver: the topic, and the rule version that asked for it."""
+
+    topic: str
+    rule: str
+    version: int
+
+
+class Failure(NamedTuple):
+    """A rule that could not be decided for this event, and why (free of event contents)."""
+
+    rule: str
+    version: int
+    reason: str
+
+
+class Decision(NamedTuple):
+    """What the rules say about one event.
+
+    Attributes:
+        targets: Each topic once; where several rules name it, the first by rule name.
+        errors: Rules that failed. Each is a dead letter (step ``condition``) beside the
+            copies in `targets`, which are delivered.
+        matched: Whether any rule matched.
+    """
+
+    targets: tuple[Target, ...] = ()
+    errors: tuple[Failure, ...] = ()
+    matched: bool = False
+
+
+UNMATCHED: Final = Decision()
+
+
+class _Route(NamedTuple):
+    rule: Rule
+    condition: Condition
+    targets: tuple[Target, ...]
+
+
+class RuleSet:
+    """An immutable snapshot of the rules; swap the whole set to change them."""
+
+    __slots__ = ("_routes", "_sharing", "rules")
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        """Index `rules`; use `of`, which orders and checks them."""
+        self.rules = rules
+        self._routes: dict[str, tuple[_Route, ...]] = {}
+        for rule in rules:
+            if rule.state is State.ACTIVE:
+                targets = tuple(Target(topic, rule.name, rule.version) for topic in rule.targets)
+                route = _Route(rule, rule.compiled, targets)
+                self._routes[rule.source] = (*self._routes.get(rule.source, ()), route)
+        self._sharing = {source for source in self._routes if self._readers(source) > 1}
+
+    @classmethod
+    def of(cls, rules: Iterable[Rule]) -> RuleSet:
+        """Return the snapshot of `rules`, in any order.
+
+        Raises:
+            RuleError: Two rules have one name, or a condition does not compile.
+        """
+        ordered = tuple(sorted(rules, key=lambda rule: rule.name))
+        for first, second in pairwise(ordered):
+            if first.name == second.name:
+                raise RuleError(
+                    f"rule {first.name!r} is given twice", field="name", hint="keep one version of it"
+                )
+        return cls(ordered)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Event types that an active rule looks at."""
+        return frozenset(self._routes)
+
+    def reads_fields(self, event_type: str) -> bool:
+        """Whether deciding an event of this type may have to decode it."""
+        return self._readers(event_type) > 0
+
+    def _readers(self, event_type: str) -> int:
+        return sum(route.condition.reads_fields for route in self._routes.get(event_type, ()))
+
+    def decide(
+        self, event_type: str, attributes: Mapping[str, str], fields: Callable[[], Mapping[str, Any]]
+    ) -> Decision:
+        """Return where one event goes; the same for every order in which the rules were given.
+
+        Args:
+            event_type: CloudEvents type of the event.
+            attributes: CloudEvents attributes by name, without the ``ce_`` prefix.
+            fields: Returns the decoded event; called at most once, and only when a rule needs it.
+
+        Raises:
+            EventfleetError: Whatever `fields` raises; no rule is decided then.
+        """
+        routes = self._routes.get(event_type)
+        if routes is None:
+            return UNMATCHED
+        if event_type in self._sharing:
+            fields = _once(fields)
+        targets: dict[str, Target] = {}
+        errors: list[Failure] = []
+        for rule, condition, wanted in routes:
+            try:
+                if condition.matches(attributes, fields):
+                    for target in wanted:
+                        targets.setdefault(target.topic, target)
+            except EvaluationError as error:
+                errors.append(Failure(rule.name, rule.version, error.message))
+        if not targets and not errors:
+            return UNMATCHED
+        return Decision(tuple(targets.values()), tuple(errors), bool(targets))
+
+
+def _once(fields: Callable[[], Mapping[str, Any]]) -> Callable[[], Mapping[str, Any]]:
+    """Decode once for all rules of an event."""
+    decoded: Mapping[str, Any] | None = None
+
+    def shared() -> Mapping[str, Any]:
+        nonlocal decoded
+        if decoded is None:
+            decoded = fields()
+        return decoded
+
+    return shared

@@ -1,0 +1,185 @@
+"""Rules as teams write them: what is accepted, and what a refusal says."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agents.router.domain.routing import RuleSet
+from agents.router.domain.rule import RuleError, State, parse_rule
+
+RULE: dict[str, Any] = {
+    "name": "high-value",
+    "version": 3,
+    "owner": "finance",
+    "source": "canonical.claim",
+    "targets": ["finance.high-value-claims"],
+}
+DEMONSTRATION = Path(__file__).parents[3] / "agents" / "router" / "rules.yaml"
+
+
+def test_a_rule_is_read_from_json_and_from_a_mapping_alike() -> None:
+    """The config topic holds JSON, a file gives mappings: one rule comes out."""
+    written = {**RULE, "condition": "event.total_charge > 1000", "state": "active"}
+
+    rule = parse_rule(json.dumps(written).encode())
+
+    assert rule == parse_rule(written)
+    assert rule.state is State.ACTIVE
+    assert rule.compiled.fields == {"total_charge"}
+
+
+def test_a_new_rule_is_a_draft_that_always_matches() -> None:
+    """Nothing routes by accident: the state has to be said."""
+    rule = parse_rule(RULE)
+
+    assert (rule.state, rule.compiled.always) == (State.DRAFT, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "message"),
+    [
+        (
+            {"version": "3"},
+            "version",
+            "rule 'high-value': version: expected int, got str: use a whole number from 1",
+        ),
+        (
+            {"version": 0},
+            "version",
+            "rule 'high-value': version: expected int >= 1: use a whole number from 1",
+        ),
+        (
+            {"state": "on"},
+            "state",
+            "rule 'high-value': state: invalid enum value 'on': use draft, active or paused",
+        ),
+        (
+            {"owner": "The Team"},
+            "owner",
+            (
+                "rule 'high-value': owner: expected str of the allowed form: "
+                "name the owning team in lower-case letters, digits, '.', '_' and '-'"
+            ),
+        ),
+        (
+            {"targets": []},
+            "targets",
+            (
+                "rule 'high-value': targets: expected array of length >= 1: "
+                "list 1 to 100 topic names of letters, digits, '.', '_' and '-'"
+            ),
+        ),
+        (
+            {"targets": ["a.b", "no spaces"]},
+            "targets",
+            (
+                "rule 'high-value': targets: expected str of the allowed form: "
+                "list 1 to 100 topic names of letters, digits, '.', '_' and '-'"
+            ),
+        ),
+        (
+            {"targets": ["a.b", "a.b"]},
+            "targets",
+            "rule 'high-value': targets: a topic is named twice: name each topic once",
+        ),
+        (
+            {"targets": ["fleet.audit"]},
+            "targets",
+            "rule 'high-value': targets: 'fleet.audit' belongs to the platform: choose a topic of a team",
+        ),
+        (
+            {"targets": ["canonical.claim"]},
+            "targets",
+            (
+                "rule 'high-value': targets: 'canonical.claim' is the source, events would go round: "
+                "choose another topic"
+            ),
+        ),
+        (
+            {"colour": "red"},
+            "colour",
+            (
+                "rule 'high-value': colour is not a field of a rule: "
+                "known: name, version, owner, source, targets, condition, state, description"
+            ),
+        ),
+        (
+            {"condition": "event.total_charge > )"},
+            "condition",
+            "rule 'high-value': condition line 1 column 22: unexpected ')'; expected a value",
+        ),
+    ],
+)
+def test_a_refused_rule_names_the_field_and_the_reason(
+    change: dict[str, Any], field: str, message: str
+) -> None:
+    """One line names the rule, the field and what to do."""
+    with pytest.raises(RuleError) as refused:
+        parse_rule({**RULE, **change})
+
+    assert (refused.value.field, str(refused.value)) == (field, message)
+    assert refused.value.reason == "invalid_rule"
+
+
+@pytest.mark.parametrize("field", ["name", "version", "owner", "source", "targets"])
+def test_a_missing_field_is_named(field: str) -> None:
+    """Each field without a default is asked for by name."""
+    with pytest.raises(RuleError, match=f"{field} is required") as refused:
+        parse_rule({key: value for key, value in RULE.items() if key != field})
+
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"{", "rule is not JSON: Input data was truncated"),
+        (b"\x00\xff", "rule is not JSON: JSON is malformed: invalid character (byte 0)"),
+        (b"[]", "rule must be an object with name, version, owner, source and targets"),
+    ],
+)
+def test_what_is_no_rule_at_all_is_refused(data: bytes, message: str) -> None:
+    """Bytes that hold something else are told apart from a rule with a mistake."""
+    with pytest.raises(RuleError) as refused:
+        parse_rule(data)
+
+    assert str(refused.value) == message
+
+
+def _claim(**change: Any) -> dict[str, Any]:
+    claim = {
+        "total_charge": Decimal("80.00"),
+        "place_of_service": "22",
+        "diagnosis_codes": [{"code": "J069"}],
+        "service_lines": [{"procedure_code": "99213", "charge": Decimal("80.00")}],
+    }
+    return {**claim, **change}
+
+
+@pytest.mark.parametrize(
+    ("change", "topics"),
+    [
+        ({}, set()),
+        ({"total_charge": Decimal("1000.01")}, {"finance.high-value-claims"}),
+        ({"place_of_service": "11"}, {"analytics.claims"}),
+        ({"service_lines": [{"procedure_code": "99285"}]}, {"fraud.watchlist-claims"}),
+        (
+            {"diagnosis_codes": [{"code": "F1120"}], "place_of_service": "11"},
+            {"analytics.claims", "fraud.watchlist-claims"},
+        ),
+    ],
+)
+def test_the_demonstration_rules_route_claims(change: dict[str, Any], topics: set[str]) -> None:
+    """The three rules that come with the router are active, and some claims match none of them."""
+    rules = RuleSet.of(parse_rule(entry) for entry in yaml.safe_load(DEMONSTRATION.read_text()))
+
+    decision = rules.decide("canonical.claim", {"type": "canonical.claim"}, lambda: _claim(**change))
+
+    assert {target.topic for target in decision.targets} == topics
+    assert (decision.matched, decision.errors) == (bool(topics), ())
