@@ -237,7 +237,8 @@ def test_without_a_required_segment_the_file_is_refused(segments: list[str], mis
 @pytest.mark.parametrize(
     ("before", "segment"),
     [
-        pytest.param("LX*1", "HI*ABK:E1165", id="after the providers of its claim"),
+        pytest.param("LX*1", "DTP*431*D8*20260101", id="a claim's date after its providers"),
+        pytest.param("LX*2", "SBR*S*01*******CI", id="other insurance after a line"),
         pytest.param("SBR*P*18*******CI", "LX*1", id="a line outside a claim"),
         pytest.param("SBR*P*18*******CI", "CLM*A*1***11:B:1", id="a claim before its subscriber"),
         pytest.param("LX*1", "NM1*82*1*NOE*AL****XX*1999996666", id="a second rendering provider"),
