@@ -127,6 +127,15 @@ def test_a_refused_rule_names_the_field_and_the_reason(
     assert refused.value.reason == "invalid_rule"
 
 
+@pytest.mark.parametrize(
+    "change", [{"name": "a\n"}, {"source": "a b"}, {"targets": ["../x"]}, {"targets": ["a\n"]}]
+)
+def test_names_hold_nothing_that_a_topic_or_a_header_could_not(change: dict[str, Any]) -> None:
+    """Names become topics, keys and headers as they are: no spaces, line ends or slashes."""
+    with pytest.raises(RuleError, match="of the allowed form"):
+        parse_rule({**RULE, **change})
+
+
 @pytest.mark.parametrize("field", ["name", "version", "owner", "source", "targets"])
 def test_a_missing_field_is_named(field: str) -> None:
     """Each field without a default is asked for by name."""
@@ -155,7 +164,7 @@ def test_what_is_no_rule_at_all_is_refused(data: bytes, message: str) -> None:
 def _claim(**change: Any) -> dict[str, Any]:
     claim = {
         "total_charge": Decimal("80.00"),
-        "place_of_service": "22",
+        "place_of_service": "11",
         "diagnosis_codes": [{"code": "J069"}],
         "service_lines": [{"procedure_code": "99213", "charge": Decimal("80.00")}],
     }
@@ -167,12 +176,13 @@ def _claim(**change: Any) -> dict[str, Any]:
     [
         ({}, set()),
         ({"total_charge": Decimal("1000.01")}, {"finance.high-value-claims"}),
-        ({"place_of_service": "11"}, {"analytics.claims"}),
-        ({"service_lines": [{"procedure_code": "99285"}]}, {"fraud.watchlist-claims"}),
+        ({"service_lines": [{"procedure_code": "99213"}] * 2}, {"analytics.claims"}),
+        ({"service_lines": [{"procedure_code": "71046"}]}, {"fraud.watchlist-claims"}),
         (
-            {"diagnosis_codes": [{"code": "F1120"}], "place_of_service": "11"},
-            {"analytics.claims", "fraud.watchlist-claims"},
+            {"diagnosis_codes": [{"code": "R5383"}], "total_charge": Decimal(2500)},
+            {"finance.high-value-claims", "fraud.watchlist-claims"},
         ),
+        ({"place_of_service": "22", "service_lines": [{"procedure_code": "99213"}] * 2}, set()),
     ],
 )
 def test_the_demonstration_rules_route_claims(change: dict[str, Any], topics: set[str]) -> None:
