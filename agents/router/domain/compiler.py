@@ -7,7 +7,8 @@ executed. Generated source was chosen over composed closures by measurement: 0.1
 two type checks and no call.
 
 ``&&`` and ``||`` are commutative (language definition, "Logical Operators"): a false
-operand decides a conjunction even when an operand before it failed.
+operand decides a conjunction even when an operand before it failed. What is kept of a
+failure is its message: the error itself would tie its frame into a reference cycle.
 """
 
 from __future__ import annotations
@@ -284,8 +285,8 @@ class _Emitter:
                     value = self.value(operand)
                     self._require_bool(value, node.operator)
                     self._write(f"{found} = {value.code}")
-                self._write(f"except Failure as error: {pending} = error")
-        self._write(f"if {pending} is not None and {undecided}: raise {pending}")
+                self._write(f"except Failure as error: {pending} = error.message")
+        self._write(f"if {pending} is not None and {undecided}: raise Failure({pending})")
         return _Value(found, bool)
 
     def _conditional(self, node: Conditional) -> _Value:
@@ -316,6 +317,6 @@ class _Emitter:
                 self._require_bool(value, node.kind)
                 self._write(f"{found} = {value.code}")
                 self._write(f"if {decided}: break")
-            self._write(f"except Failure as error: {pending} = error")
-        self._write(f"if {pending} is not None and not ({decided}): raise {pending}")
+            self._write(f"except Failure as error: {pending} = error.message")
+        self._write(f"if {pending} is not None and not ({decided}): raise Failure({pending})")
         return _Value(found, bool)

@@ -79,15 +79,15 @@ def equals(left: Any, right: Any) -> bool:
 
 def _all_equal(pairs: Iterable[tuple[Any, Any]]) -> bool:
     """One difference decides, even beside an element that cannot be compared."""
-    pending: EvaluationError | None = None
+    pending: str | None = None
     for left, right in pairs:
         try:
             if not equals(left, right):
                 return False
         except EvaluationError as error:
-            pending = error
+            pending = error.message
     if pending is not None:
-        raise pending
+        raise EvaluationError(pending)
     return True
 
 
@@ -120,15 +120,15 @@ def contains(container: Any, item: Any) -> bool:
     """``item in container``: a list's elements or a map's keys."""
     if type(container) is not list and type(container) is not dict:
         raise no_overload("in", item, container)
-    pending: EvaluationError | None = None
+    pending: str | None = None
     for element in container:
         try:
             if equals(element, item):
                 return True
         except EvaluationError as error:
-            pending = error
+            pending = error.message
     if pending is not None:
-        raise pending
+        raise EvaluationError(pending)
     return False
 
 

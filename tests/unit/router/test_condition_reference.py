@@ -230,9 +230,7 @@ def _left_out(operator: str, left: Any, right: Any) -> bool:
         return True
     if operator == "%" and kinds & {str, bytes}:  # the reference formats text
         return True
-    return (
-        operator == "/" and type(right) is float and right == 0
-    )  # the reference: +infinity for anything
+    return operator == "/" and type(right) is float and right == 0  # the reference: +infinity for anything
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
