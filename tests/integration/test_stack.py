@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.stack
 
 _OWNER = """
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from fleet.settings import settings
 from stack.embedded import EmbeddedStack
@@ -36,9 +38,11 @@ with EmbeddedStack(settings(), parts_dir=Path(sys.argv[1]), say=say):
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Settings:
-    """Settings of a stack of this test alone."""
-    return isolated_settings(tmp_path)
+def own(tmp_path: Path) -> Iterator[Settings]:
+    """Settings of a stack of this test alone; what a failed test left up is stopped."""
+    settings = isolated_settings(tmp_path)
+    yield settings
+    EmbeddedStack(settings).down()
 
 
 def _all_gone(folder: Path, within_s: float = 30.0) -> bool:
