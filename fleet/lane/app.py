@@ -21,7 +21,7 @@ from fleet.lane.web import add_views
 from fleet.settings import Settings, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from faust.types.tuples import TP
 
@@ -36,10 +36,12 @@ class Lane:
 
     Attributes:
         host: Runs the tasks.
+        closing: Called at the stop, after the tasks: what agents opened for themselves.
     """
 
     def __init__(self, app: LaneApp, config: LaneConfig) -> None:
         self._app = app
+        self.closing: list[Callable[[], Awaitable[None]]] = []
         self.host = LaneHost(config, app.conf.id, self.changelog, self._membership)
 
     def changelog(self, table: str) -> str:
@@ -137,15 +139,14 @@ class LaneApp(faust.App):
         self.conf.datadir.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
 
-    def lane_table(self, name: str, *, route_by: Callable[[str], str] | None = None, **options: Any) -> LaneTable:  # noqa: ANN401
+    def lane_table(self, name: str, **options: Any) -> LaneTable:  # noqa: ANN401
         """Declare a table with text keys and JSON values, owned by one lane agent.
 
         Args:
             name: Name of the table; its changelog is ``<app>-<name>-changelog``.
-            route_by: Gives the part of a row's key that its source records are partitioned by.
-            options: Faust's own, e.g. ``help``.
+            options: See `LaneTable`, and Faust's own, e.g. ``help``.
         """
-        table = LaneTable(self, name=name, route_by=route_by, key_type=str, **options)
+        table = LaneTable(self, name=name, key_type=str, **options)
         self.tables.add(table)
         return table
 
@@ -191,6 +192,8 @@ class LaneApp(faust.App):
     async def on_stop(self) -> None:
         """Let the lane finish the chunks in hand before Faust leaves the group."""
         await self.lane.host.stop()
+        for close in self.lane.closing:
+            await close()
         await super().on_stop()
 
     def stop_fatally(self, error: FatalError) -> None:

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from fleet.errors import FatalError
+from fleet.errors import FatalError, TransientError
 from fleet.lane.bounded import background_done, in_background
 from fleet.lane.context import same_partitions
 from fleet.lane.task import Status, Task
@@ -130,7 +130,7 @@ class LaneHost:
     async def serve(self, name: str) -> None:
         """Run the tasks of agent `name` until cancelled: the body of its Faust agent."""
         agent = self.agents[name]
-        await agent.ready()
+        await self._until_ready(agent)
         self._served.add(name)
         if self._watch is None:
             self._watch = asyncio.ensure_future(self._watch_progress())
@@ -140,6 +140,17 @@ class LaneHost:
         finally:
             self._served.discard(name)
             await self._stop([key for key in self._tasks if key[0] == name])
+
+    async def _until_ready(self, agent: LaneAgent) -> None:
+        """Wait for what the agent needs first; what is only out of reach is waited for."""
+        while True:
+            try:
+                await agent.ready()
+            except TransientError as error:
+                log.warning("agent %s waits: %s", agent.name, error)
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     async def revoked(self) -> None:
         """A rebalance starts: let transactions in flight end, bounded, and begin no others."""

@@ -12,7 +12,6 @@ from faust.types.tuples import TP
 from faust.web.exceptions import ServiceUnavailable
 from yarl import URL
 
-from fleet.lane.partitioner import partition_of
 
 if TYPE_CHECKING:
     from fleet.lane.app import LaneApp
@@ -42,7 +41,7 @@ class LaneRouter(Router):
         partitions = self.app.lane.table_partitions(table_name)
         if not partitions:
             raise KeyError(key)
-        partition = partition_of(table.route_key(str(key)), partitions)
+        partition = table.partition_of(str(key), partitions)
         return URL(self._assignor._external_tps_url[TP(self.app.lane.source_of(table_name), partition)])  # type: ignore[attr-defined]  # noqa: SLF001
 
     def workers(self, table_name: str) -> dict[URL, set[int]]:

@@ -25,15 +25,36 @@ class LaneTable(Table[str, Any]):
     Args:
         route_by: Gives the part of a row's key that its source records are partitioned by;
             the whole key by default.
+        partition_by: Gives the partition of a row outright, for rows about a partition.
     """
 
-    def __init__(self, app: Any, *, route_by: Callable[[str], str] | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        app: Any,  # noqa: ANN401
+        *,
+        route_by: Callable[[str], str] | None = None,
+        partition_by: Callable[[str], int] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(app, **kwargs)
         self._route_by = route_by
+        self._partition_by = partition_by
 
-    def route_key(self, key: str) -> bytes:
-        """Return the bytes whose hash says which partition holds `key`."""
-        return (key if self._route_by is None else self._route_by(key)).encode()
+    def partition_of(self, key: str, partitions: int) -> int:
+        """Return the partition, of `partitions`, that holds the row of `key`.
+
+        Raises:
+            KeyError: No partition can hold such a key.
+        """
+        if self._partition_by is None:
+            return partition_of((key if self._route_by is None else self._route_by(key)).encode(), partitions)
+        try:
+            partition = self._partition_by(key)
+        except ValueError:
+            raise KeyError(key) from None
+        if not 0 <= partition < partitions:
+            raise KeyError(key)
+        return partition
 
     async def on_start(self) -> None:
         """Start nothing: the lane creates the changelog and loads the rows."""
@@ -45,7 +66,11 @@ class LaneTable(Table[str, Any]):
         partitions = self.app.lane.table_partitions(self.name)
         if not partitions:
             return None
-        return self.app.lane.host.partition_state(self.name, partition_of(self.route_key(key), partitions))
+        try:
+            partition = self.partition_of(key, partitions)
+        except KeyError:
+            return None
+        return self.app.lane.host.partition_state(self.name, partition)
 
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401
         """Return a committed row of this worker.

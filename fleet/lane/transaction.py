@@ -76,7 +76,8 @@ class Transactor:
         for delivery in deliveries:
             # The client commits although a batch failed (engine trap 1): check each one first.
             await delivery
-        await producer.send_offsets_to_transaction(dict(offsets), self._group)
+        if offsets:
+            await producer.send_offsets_to_transaction(dict(offsets), self._group)
         await producer.commit_transaction()
 
     def discard(self) -> None:

@@ -1,0 +1,176 @@
+"""Web views of the aggregator: the same answer on any worker.
+
+A provider's windows are asked of the worker that holds them; what spans providers is asked
+of all workers and put together. An answer is complete, or it is a 503.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from agents.aggregator.domain.aggregation import OPEN, PROGRESS, ROWS
+from agents.aggregator.domain.windows import SIZES_MS, Window, parse_row_key, row_key
+from faust.exceptions import SameNode
+
+from fleet.lane import LaneApp
+from fleet.lane.gather import gather
+
+MAX_ROWS = 10_000
+DEFAULT_TOP = 10
+
+
+def add_views(app: LaneApp) -> None:
+    """Add ``/providers/{npi}``, ``/windows/{kind}/{start}``, ``/top`` and ``/totals``."""
+
+    @app.page("/providers/{npi}", name="provider")
+    async def provider(view: Any, request: Any, npi: str) -> Any:
+        """A provider's windows in order of time; ``kind``, ``from`` and ``to`` (ISO 8601) narrow them."""
+        start, stop, kinds = _range(view, request)
+        try:
+            return await app.router.route_req(ROWS, f"{npi}|", view.web, request)
+        except SameNode:
+            pass
+        state = app.lane.host.partition_state(ROWS, app.tables[ROWS].partition_of(npi, app.lane.table_partitions(ROWS)))
+        if state is None:
+            return view.json({"error": "state is being loaded: try again"}, status=503, headers={"Retry-After": "1"})
+        rows = [
+            _shown(key, state.rows[key])
+            for kind in kinds
+            for key in state.scan(row_key(npi, Window(kind, start, 0)), row_key(npi, Window(kind, stop, 0)))
+        ]
+        if not rows:
+            raise view.NotFound(f"no windows of provider {npi}")
+        return view.json({"provider": npi, "windows": rows})
+
+    @app.page("/windows/{kind}/{start}", name="window")
+    async def window(view: Any, request: Any, kind: str, start: str) -> Any:
+        """Every provider of one window, most charges first."""
+        if kind not in SIZES_MS:
+            raise view.NotFound(f"window kind {kind}: use hour or day")
+        start_ms = _epoch_ms(view, start)
+        parts = await gather(
+            app,
+            request,
+            ROWS,
+            lambda: [_shown(key, row) for key, row in _rows(app) if _is(key, kind, start_ms)],
+        )
+        rows = [row for part in parts for row in _list(part)]
+        return view.json({"rows": _by_charges(rows)[: _limit(request, MAX_ROWS)]})
+
+    @app.page("/top", name="top")
+    async def top(view: Any, request: Any) -> Any:
+        """Providers by charges over all their windows of one kind (``kind``, by default day)."""
+        kind = request.query.get("kind", "day")
+        parts = await gather(app, request, ROWS, lambda: _totals_by_provider(app, kind))
+        rows = [row for part in parts for row in _list(part)]
+        return view.json({"rows": _by_charges(rows)[: _limit(request, DEFAULT_TOP)]})
+
+    @app.page("/totals", name="totals")
+    async def totals(view: Any, request: Any) -> Any:
+        """Claims, charges and late claims over all providers, by window kind; watermarks by partition."""
+        parts = await gather(app, request, ROWS, lambda: _totals(app))
+        merged: dict[str, Any] = {"watermarks": {}, "open_windows": 0, "kinds": {}}
+        for part in parts:
+            merged["watermarks"].update(part["watermarks"])
+            merged["open_windows"] += part["open_windows"]
+            for kind, found in part["kinds"].items():
+                merged["kinds"][kind] = _sum(merged["kinds"].get(kind), found)
+        return view.json(merged)
+
+
+def _list(part: Any) -> list[dict[str, Any]]:
+    return part["rows"] if isinstance(part, dict) else part
+
+
+def _rows(app: LaneApp) -> Iterator[tuple[str, dict[str, Any]]]:
+    for state in app.lane.host.owned(ROWS).values():
+        yield from state.rows.items()
+
+
+def _is(key: str, kind: str, start_ms: int) -> bool:
+    _, window = parse_row_key(key)
+    return window.kind == kind and window.start_ms == start_ms
+
+
+def _shown(key: str, row: dict[str, Any]) -> dict[str, Any]:
+    provider, window = parse_row_key(key)
+    return {
+        "provider": provider,
+        "kind": window.kind,
+        "start": _iso(window.start_ms),
+        "end": _iso(window.end_ms),
+        "claims": row["claims"],
+        "charges": row["charges"],
+        "final": row["final"],
+        "late_claims": row["late"],
+    }
+
+
+def _totals_by_provider(app: LaneApp, kind: str) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for key, row in _rows(app):
+        provider, window = parse_row_key(key)
+        if window.kind == kind:
+            found[provider] = _sum(found.get(provider), row | {"windows": 1})
+    return [{"provider": provider, **row} for provider, row in found.items()]
+
+
+def _totals(app: LaneApp) -> dict[str, Any]:
+    kinds: dict[str, dict[str, Any]] = {}
+    for key, row in _rows(app):
+        _, window = parse_row_key(key)
+        kinds[window.kind] = _sum(kinds.get(window.kind), row | {"windows": 1})
+    host = app.lane.host
+    return {
+        "watermarks": {
+            key.split("/")[0]: _iso(at) for state in host.owned(PROGRESS).values() for key, at in state.rows.items()
+        },
+        "open_windows": sum(
+            mark == "open" for state in host.owned(OPEN).values() for mark in state.rows.values()
+        ),
+        "kinds": kinds,
+    }
+
+
+def _sum(left: dict[str, Any] | None, right: dict[str, Any]) -> dict[str, Any]:
+    before = left or {"windows": 0, "claims": 0, "charges": "0", "late": 0}
+    return {
+        "windows": before["windows"] + right["windows"],
+        "claims": before["claims"] + right["claims"],
+        "charges": str(Decimal(before["charges"]) + Decimal(right["charges"])),
+        "late": before["late"] + right["late"],
+    }
+
+
+def _by_charges(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: (-Decimal(row["charges"]), row["provider"]))
+
+
+def _limit(request: Any, most: int) -> int:
+    asked = request.query.get("n", "")
+    return min(int(asked), MAX_ROWS) if asked.isdigit() else most
+
+
+def _range(view: Any, request: Any) -> tuple[int, int, list[str]]:
+    query = request.query
+    start = _epoch_ms(view, query["from"]) if "from" in query else 0
+    stop = _epoch_ms(view, query["to"]) if "to" in query else 10**14 - 1
+    kind = query.get("kind")
+    if kind is not None and kind not in SIZES_MS:
+        raise view.ParseError(f"kind {kind!r}: use hour or day")
+    return start, stop, [kind] if kind else list(SIZES_MS)
+
+
+def _epoch_ms(view: Any, text: str) -> int:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise view.ParseError(f"time {text!r}: use ISO 8601, e.g. 2026-01-05T13:00:00Z") from None
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _iso(epoch_ms: int) -> str:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat().replace("+00:00", "Z")

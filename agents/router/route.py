@@ -1,0 +1,92 @@
+"""The shell of the router: records in, effects out, around the pure decision."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agents.router.domain.routing import Decision, RuleSet
+from agents.router.domain.rule import Rule, parse_rule
+from fleet.errors import PermanentError
+from fleet.lane import Chunk, DeadLetter, Effect, Emit, Put, Record, State
+from schemas.codec import Codec, schema_ids
+
+COUNTS = "routed"
+EVENTS = "(events)"
+MATCHED = "(matched)"
+UNMATCHED = "(unmatched)"
+DEAD = "(dead-letters)"
+RULE_HEADER = "fleet_rule"
+
+
+def parse_row(value: bytes) -> Rule:
+    """Return the rule in a row of the rules topic."""
+    return parse_rule(value)
+
+
+def active_rules(rows: Mapping[str, Any]) -> RuleSet:
+    """Return the snapshot of the rules that the router decides by."""
+    return RuleSet.of(rows.values())
+
+
+class Router:
+    """Copies each event to the topics of the rules that match it.
+
+    Args:
+        codec: Decodes events, where a rule reads their fields.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    async def prepare(self, chunk: Chunk) -> None:
+        """Look up the chunk's schemas."""
+        await self._codec.ensure(schema_ids(record.value for record in chunk))
+
+    def process(self, chunk: Chunk, state: State) -> Iterator[Effect]:
+        """Copy events to the topics that the teams' rules name."""
+        rules: RuleSet = state.config
+        counts: Counter[str] = Counter()
+        for record in chunk:
+            counts[EVENTS] += 1
+            try:
+                decision = self._decide(record, rules)
+            except PermanentError as error:
+                counts[DEAD] += 1
+                yield DeadLetter(record, error.reason, "decode", error.message)
+                continue
+            for target in decision.targets:
+                rule = f"{target.rule}@{target.version}"
+                counts[rule] += 1
+                headers = (*_without_rule(record), (RULE_HEADER, rule.encode()))
+                yield Emit(target.topic, record.key, record.value, headers, None, record)
+            for failure in decision.errors:
+                rule = f"{failure.rule}@{failure.version}"
+                yield DeadLetter(record, "condition_error", "condition", f"rule {rule}: {failure.reason}")
+            if decision.targets:
+                counts[MATCHED] += 1
+            else:
+                counts[DEAD if decision.errors else UNMATCHED] += 1
+        for name, count in counts.items():
+            key = f"{state.partition}/{name}"
+            yield Put(COUNTS, key, state.get(COUNTS, key, 0) + count)
+
+    def _decide(self, record: Record, rules: RuleSet) -> Decision:
+        attributes = event_attributes(record)
+        event_type = attributes.get("type") or record.topic
+        value = record.value or b""
+        return rules.decide(event_type, attributes, lambda: self._codec.decode(value))
+
+
+def event_attributes(record: Record) -> dict[str, str]:
+    """Return the CloudEvents attributes of a record by name, without their prefix."""
+    return {
+        name[3:]: value.decode(errors="replace")
+        for name, value in record.headers
+        if name.startswith("ce_") and value is not None
+    }
+
+
+def _without_rule(record: Record) -> list[tuple[str, bytes]]:
+    return [header for header in record.headers if header[0] != RULE_HEADER]
