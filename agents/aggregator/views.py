@@ -126,7 +126,7 @@ def _totals(app: LaneApp) -> dict[str, Any]:
     host = app.lane.host
     return {
         "watermarks": {
-            key.split("/")[0]: _iso(at) for state in host.owned(PROGRESS).values() for key, at in state.rows.items()
+            key.split("/")[0]: _iso(at["watermark"]) for state in host.owned(PROGRESS).values() for key, at in state.rows.items()
         },
         "open_windows": sum(
             mark == "open" for state in host.owned(OPEN).values() for mark in state.rows.values()

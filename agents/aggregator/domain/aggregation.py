@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
-from agents.aggregator.domain.windows import DAY_MS, Window, due_key, parse_row_key, row_key, windows_of
+from agents.aggregator.domain.windows import DAY_MS, HOUR_MS, Window, due_key, parse_row_key, row_key, windows_of
 
 ROWS: Final = "windows"
 OPEN: Final = "open-windows"
@@ -97,7 +98,8 @@ class Aggregation:
         to `tables` at once gives the function its own view.
         """
         progress_key = f"{partition}/{WATERMARK}"
-        watermark_ms = tables.get(PROGRESS, progress_key, -1)
+        progress = tables.get(PROGRESS, progress_key) or {"watermark": -1, "behind": False}
+        watermark_ms, behind = progress["watermark"], progress["behind"]
         touched: dict[str, Window] = {}
         for index, fact in enumerate(facts):
             if fact is None:
@@ -107,13 +109,27 @@ class Aggregation:
                     yield from self._late(fact, window, index, tables)
                 else:
                     yield from self._add(fact, window, tables, touched)
-            if fact.event_time_ms > watermark_ms:
-                watermark_ms = fact.event_time_ms
-                yield Write(PROGRESS, progress_key, watermark_ms)
-                yield from self._close(tables, watermark_ms, touched)
+            before_ms, watermark_ms = watermark_ms, max(watermark_ms, fact.event_time_ms)
+            if behind or self._passes_due(before_ms, watermark_ms):
+                due = self._due(tables, watermark_ms)
+                behind = len(due) == self.max_closings
+                yield from self._close(due, tables, watermark_ms, touched)
+        reached = {"watermark": watermark_ms, "behind": behind}
+        if reached != progress:
+            yield Write(PROGRESS, progress_key, reached)
         for key, window in touched.items():
             group, _ = parse_row_key(key)
             yield Result(group, window, tables.get(ROWS, key), watermark_ms, final=False)
+
+    def _passes_due(self, before_ms: int, after_ms: int) -> bool:
+        """Return whether anything can fall due between two watermarks: windows end on whole hours."""
+        return any(
+            (before_ms - wait_ms) // HOUR_MS != (after_ms - wait_ms) // HOUR_MS
+            for wait_ms in (self.grace_ms, self.grace_ms + self.retention_ms)
+        )
+
+    def _due(self, tables: Tables, watermark_ms: int) -> list[tuple[str, Any]]:
+        return list(islice(tables.scan(OPEN, "", due_key(watermark_ms + 1, "")), self.max_closings))
 
     def _add(
         self, fact: Fact, window: Window, tables: Tables, touched: dict[str, Window]
@@ -134,12 +150,9 @@ class Aggregation:
             yield Write(ROWS, key, {**row, "late": row["late"] + 1})
         yield Late(index, window)
 
-    def _close(self, tables: Tables, watermark_ms: int, touched: dict[str, Window]) -> Iterator[Outcome]:
-        due = []
-        for due_at, mark in tables.scan(OPEN, "", due_key(watermark_ms + 1, "")):
-            due.append((due_at, mark))
-            if len(due) == self.max_closings:
-                break
+    def _close(
+        self, due: list[tuple[str, Any]], tables: Tables, watermark_ms: int, touched: dict[str, Window]
+    ) -> Iterator[Outcome]:
         for due_at, mark in due:
             key = due_at.split("|", 1)[1]
             yield Write(OPEN, due_at, None)
