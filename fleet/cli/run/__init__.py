@@ -1,0 +1,73 @@
+"""``eventfleet run``: the main job on real parts, from raw claims to an aggregate over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from fleet.cli.people import for_people
+from fleet.cli.routes import apply_rules, load
+from fleet.cli.run.demonstration import demonstrate
+from fleet.cli.run.outcome import Outcome
+from fleet.cli.run.processes import Fleet
+from fleet.cli.run.report import show
+from fleet.errors import FatalError
+from fleet.settings import Settings, settings
+from schemas.catalogue import load_catalogue
+from schemas.cli import apply_catalogue
+from stack.embedded import EmbeddedStack
+
+RULES = Path(__file__).parents[3] / "agents" / "router" / "rules.yaml"
+
+console = Console()
+
+
+def command(
+    *,
+    once: Annotated[bool, typer.Option(help="End when done; exit 0 only if the counts reconcile.")] = False,
+    summary: Annotated[Path | None, typer.Option(help="Write the figures as JSON to this file.")] = None,
+    claims: Annotated[int, typer.Option(min=0, help="How many claims to generate.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Seed of the generated claims.")] = 2026,
+) -> None:
+    """Start stack, workers and gateway, process real and generated claims, show what happened."""
+    with for_people():
+        outcome = _run(settings(), claims=claims, seed=seed, summary=summary, once=once)
+        if once and not outcome.reconciled:
+            raise typer.Exit(1)
+
+
+def _run(config: Settings, *, claims: int, seed: int, summary: Path | None, once: bool) -> Outcome:
+    with EmbeddedStack(config, say=console.print), Fleet(config, say=console.print) as fleet:
+        asyncio.run(_set_up(config))
+        fleet.start()
+        outcome = asyncio.run(demonstrate(config, fleet, claims=claims, seed=seed, say=console.print))
+        if summary is not None:
+            summary.parent.mkdir(parents=True, exist_ok=True)
+            summary.write_bytes(orjson.dumps(outcome.as_json(), option=orjson.OPT_INDENT_2))
+        show(console, outcome, config, staying=not once)
+        if not once:
+            _stay(fleet)
+    return outcome
+
+
+async def _set_up(config: Settings) -> None:
+    catalogue = load_catalogue()
+    found = await apply_catalogue(catalogue, config)
+    if found.refusals:
+        raise FatalError(str(found.refusals[0]), hint="see `eventfleet topics plan`")
+    console.print(f"Topics and schemas ready: {len(catalogue.topics)} topics")
+    rules = await asyncio.to_thread(lambda: apply_rules(load(RULES)))
+    console.print("Routing rules: " + ", ".join(f"{name} {what}" for name, what in rules.items()))
+
+
+def _stay(fleet: Fleet) -> None:
+    """Stay until Ctrl-C or SIGTERM, or until a part of the fleet ends."""
+    while True:
+        fleet.require_alive()
+        time.sleep(1.0)

@@ -1,0 +1,74 @@
+"""What a run shows a person at its end."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from fleet.cli.run.outcome import Outcome
+from fleet.settings import Settings
+
+
+def show(console: Console, outcome: Outcome, config: Settings, *, staying: bool) -> None:
+    """Print the figures, whether they reconcile, and where to look further."""
+    console.print(_figures(outcome))
+    console.print(_providers(outcome))
+    console.print(_checks(outcome))
+    if staying:
+        _look_further(console, outcome, config)
+
+
+def _figures(outcome: Outcome) -> Table:
+    table = Table("what", "count", title="What happened")
+    table.columns[1].justify = "right"
+    table.add_row("raw files published", f"{outcome.files:,}")
+    table.add_row("claims in them (independent count)", f"{outcome.claims:,}")
+    table.add_row("canonical claim events", f"{outcome.canonical:,}")
+    for (agent, reason), count in sorted(outcome.dead_letters.items()):
+        table.add_row(f"dead letters of the {agent}: {reason}", f"{count:,}")
+    for topic, count in sorted(outcome.routed.items()):
+        table.add_row(f"routed to {topic}", f"{count:,}")
+    table.add_row("matched by no rule", f"{outcome.unmatched:,}")
+    table.add_row("late (after their day's final)", f"{outcome.late:,}")
+    table.add_row("charges in the files, US dollars", f"{outcome.charges:,.2f}")
+    table.add_row("claims a second, file to aggregate", f"{outcome.claims_per_s:,.0f}")
+    return table
+
+
+def _providers(outcome: Outcome) -> Table:
+    table = Table("provider (NPI)", "claims", "charges, US dollars", title="Top billing providers, all days")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in outcome.top:
+        table.add_row(row["provider"], f"{row['claims']:,}", f"{float(row['charges']):,.2f}")
+    return table
+
+
+def _checks(outcome: Outcome) -> Table:
+    table = Table("must be equal", "expected", "found", "", title="Reconciliation of this run")
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    for check in outcome.checks:
+        verdict = "[green]ok[/green]" if check.holds else "[red]DIFFERS[/red]"
+        table.add_row(check.name, f"{check.expected:,}", f"{check.found:,}", verdict)
+    return table
+
+
+def _look_further(console: Console, outcome: Outcome, config: Settings) -> None:
+    base = f"http://{config.host}"
+    provider = outcome.top[0]["provider"] if outcome.top else "NPI"
+    lines = {
+        "everything at a glance": f"{base}:{config.gateway_port}/",
+        "one provider's windows": f"curl '{base}:{config.aggregator_port}/providers/{provider}?kind=day'",
+        "top providers": f"curl '{base}:{config.aggregator_port}/top?kind=day&n=5'",
+        "totals and watermarks": f"curl '{base}:{config.aggregator_port}/totals'",
+        "Faust's own table views": f"curl '{base}:{config.aggregator_port}/table/'",
+        "active rules": f"curl '{base}:{config.router_port}/routes'",
+        "events by rule": f"curl '{base}:{config.router_port}/routed'",
+        "tasks of a worker": f"curl '{base}:{config.normalizer_port}/lane'",
+        "dead letters": "eventfleet dead-letters list",
+        "change a rule while it runs": "eventfleet routes apply agents/router/rules.yaml",
+    }
+    console.print("\nLook further (Ctrl-C ends everything):")
+    for what, line in lines.items():
+        console.print(f"  {what:28} {line}", highlight=False, soft_wrap=True)
