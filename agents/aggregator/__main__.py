@@ -1,4 +1,4 @@
-"""``python -m agents.aggregator [worker|agents|tables|…]``: the aggregator worker, or another of Faust's commands."""
+"""``python -m agents.aggregator``: the aggregator worker; ``agents``, ``tables``: Faust's other commands."""
 
 import sys
 

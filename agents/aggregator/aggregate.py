@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 from agents.aggregator.domain.aggregation import Aggregation, Fact, Late, Result, Write
 from fleet.errors import PermanentError
@@ -53,7 +52,7 @@ class Aggregator:
             if isinstance(outcome, Write):
                 yield _written(outcome)
             elif isinstance(outcome, Late):
-                yield _late(chunk[outcome.index], outcome)
+                yield _late(chunk[outcome.position], outcome)
             else:
                 yield self._result(outcome, last)
 
@@ -61,7 +60,9 @@ class Aggregator:
         try:
             claim = self._codec.decode(record.value or b"")
             fact = Fact(
-                claim["billing_provider"]["npi"] or NO_NPI, _epoch_ms(claim["event_time"]), claim["total_charge"]
+                claim["billing_provider"]["npi"] or NO_NPI,
+                _epoch_ms(claim["event_time"]),
+                claim["total_charge"],
             )
         except PermanentError as error:
             return None, DeadLetter(record, error.reason, "decode", error.message)
@@ -118,5 +119,3 @@ def _epoch_ms(time: datetime) -> int:
 
 def _instant(epoch_ms: int) -> datetime:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC)
-
-

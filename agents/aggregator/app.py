@@ -42,5 +42,5 @@ def new_app(config: Settings | None = None) -> LaneApp:
         name=NAME, sources=[SOURCE], tables=tables, ready=aggregator.ready, prepare=aggregator.prepare
     )
     declare(aggregator.process)
-    add_views(app)
+    add_views(app, tables[0])
     return app

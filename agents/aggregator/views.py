@@ -11,19 +11,20 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from agents.aggregator.domain.aggregation import OPEN, PROGRESS, ROWS
-from agents.aggregator.domain.windows import SIZES_MS, Window, parse_row_key, row_key
 from faust.exceptions import SameNode
 
+from agents.aggregator.domain.aggregation import OPEN, PROGRESS, ROWS
+from agents.aggregator.domain.windows import SIZES_MS, Window, parse_row_key, row_key
 from fleet.lane import LaneApp
 from fleet.lane.gather import gather
+from fleet.lane.tables import LaneTable
 
 MAX_ROWS = 10_000
 DEFAULT_TOP = 10
 
 
-def add_views(app: LaneApp) -> None:
-    """Add ``/providers/{npi}``, ``/windows/{kind}/{start}``, ``/top`` and ``/totals``."""
+def add_views(app: LaneApp, windows: LaneTable) -> None:
+    """Add ``/providers/{npi}``, ``/windows/{kind}/{start}``, ``/top`` and ``/totals`` over `windows`."""
 
     @app.page("/providers/{npi}", name="provider")
     async def provider(view: Any, request: Any, npi: str) -> Any:
@@ -33,9 +34,11 @@ def add_views(app: LaneApp) -> None:
             return await app.router.route_req(ROWS, f"{npi}|", view.web, request)
         except SameNode:
             pass
-        state = app.lane.host.partition_state(ROWS, app.tables[ROWS].partition_of(npi, app.lane.table_partitions(ROWS)))
+        state = windows.state_of(f"{npi}|")
         if state is None:
-            return view.json({"error": "state is being loaded: try again"}, status=503, headers={"Retry-After": "1"})
+            return view.json(
+                {"error": "state is being loaded: try again"}, status=503, headers={"Retry-After": "1"}
+            )
         rows = [
             _shown(key, state.rows[key])
             for kind in kinds
@@ -45,6 +48,10 @@ def add_views(app: LaneApp) -> None:
             raise view.NotFound(f"no windows of provider {npi}")
         return view.json({"provider": npi, "windows": rows})
 
+    _add_views_over_providers(app)
+
+
+def _add_views_over_providers(app: LaneApp) -> None:
     @app.page("/windows/{kind}/{start}", name="window")
     async def window(view: Any, request: Any, kind: str, start: str) -> Any:
         """Every provider of one window, most charges first."""
@@ -82,7 +89,8 @@ def add_views(app: LaneApp) -> None:
 
 
 def _list(part: Any) -> list[dict[str, Any]]:
-    return part["rows"] if isinstance(part, dict) else part
+    rows: list[dict[str, Any]] = part["rows"] if isinstance(part, dict) else part
+    return rows
 
 
 def _rows(app: LaneApp) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -126,7 +134,9 @@ def _totals(app: LaneApp) -> dict[str, Any]:
     host = app.lane.host
     return {
         "watermarks": {
-            key.split("/")[0]: _iso(at["watermark"]) for state in host.owned(PROGRESS).values() for key, at in state.rows.items()
+            key.split("/")[0]: _iso(at["watermark"])
+            for state in host.owned(PROGRESS).values()
+            for key, at in state.rows.items()
         },
         "open_windows": sum(
             mark == "open" for state in host.owned(OPEN).values() for mark in state.rows.values()

@@ -1,4 +1,4 @@
-"""``python -m agents.normalizer [worker|agents|tables|…]``: the normalizer worker, or another of Faust's commands."""
+"""``python -m agents.normalizer``: the normalizer worker; ``agents``, ``tables``: Faust's other commands."""
 
 import sys
 

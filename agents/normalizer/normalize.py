@@ -48,7 +48,9 @@ class Normalizer:
         claims = normalise(record.value or b"", system=system, file=file)
         return [self._event(record, claim, system, caused_by, trace) for claim in claims]
 
-    def _event(self, record: Record, claim: Claim, system: str, caused_by: str | None, trace: str | None) -> Emit:
+    def _event(
+        self, record: Record, claim: Claim, system: str, caused_by: str | None, trace: str | None
+    ) -> Emit:
         step = f"{MAPPING}@{MAPPING_VERSION}/{claim.source.segment_position}"
         attributes = EventAttributes(
             id=derived_id(record.topic, record.partition, record.offset, step),

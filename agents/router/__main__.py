@@ -1,4 +1,4 @@
-"""``python -m agents.router [worker|agents|tables|…]``: the router worker, or another of Faust's commands."""
+"""``python -m agents.router``: the router worker; ``agents``, ``tables``: Faust's other commands."""
 
 import sys
 

@@ -149,9 +149,10 @@ def start_offset(
         return begin
     if committed < begin:
         message = f"{where}: offsets {committed} to {begin - 1} were deleted before they were processed"
-        raise Halted(message, hint="raise the topic's retention; accept the loss with `eventfleet state skip`")
+        raise Halted(
+            message, hint="raise the topic's retention; accept the loss with `eventfleet state skip`"
+        )
     if committed > end:
         message = f"{where} ends at {end}, before the committed offset {committed}: it was made anew"
         raise Halted(message, hint="see `eventfleet state show`")
     return committed
-

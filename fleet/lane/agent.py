@@ -24,7 +24,7 @@ async def _ready_at_once() -> None:
     return
 
 
-def _no_config() -> Any:  # noqa: ANN401 - the agent's own type
+def _no_config() -> Any:
     return None
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import faust
 
@@ -61,7 +61,9 @@ class Lane:
         raise KeyError(table)
 
     def _membership(self) -> Membership:
-        return self._app.consumer.membership()  # type: ignore[no-any-return]
+        consumer: Any = self._app.consumer
+        membership: Membership = consumer.membership()
+        return membership
 
     async def preflight(self) -> None:
         """Check every agent's topics before anything starts.
@@ -103,7 +105,7 @@ class LaneApp(faust.App):
         web_port: int = 6066,
         config: Settings | None = None,
         lane: LaneConfig | None = None,
-        **options: Any,  # noqa: ANN401 - Faust's own
+        **options: Any,
     ) -> None:
         chosen = config or settings()
         limits = lane or LaneConfig.of(chosen)
@@ -139,7 +141,7 @@ class LaneApp(faust.App):
         self.conf.datadir.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
 
-    def lane_table(self, name: str, **options: Any) -> LaneTable:  # noqa: ANN401
+    def lane_table(self, name: str, **options: Any) -> LaneTable:
         """Declare a table with text keys and JSON values, owned by one lane agent.
 
         Args:
@@ -151,7 +153,12 @@ class LaneApp(faust.App):
         return table
 
     def lane_agent(
-        self, *, name: str, sources: list[str], tables: list[LaneTable] | None = None, **options: Any  # noqa: ANN401
+        self,
+        *,
+        name: str,
+        sources: list[str],
+        tables: list[LaneTable] | None = None,
+        **options: Any,
     ) -> Callable[[Process], Process]:
         """Declare a lane agent: a pure function over (chunk, state) that yields effects.
 
@@ -196,6 +203,11 @@ class LaneApp(faust.App):
             await close()
         await super().on_stop()
 
+    @property
+    def lane_router(self) -> LaneRouter:
+        """The app's router, as what it is."""
+        return cast("LaneRouter", self.router)
+
     def stop_fatally(self, error: FatalError) -> None:
         """End this process in order, with `error` as its last line."""
         if self.lane.host.fatal is None:
@@ -203,10 +215,10 @@ class LaneApp(faust.App):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _shell(app: LaneApp, agent: LaneAgent) -> Any:  # noqa: ANN401
+def _shell(app: LaneApp, agent: LaneAgent) -> Any:
     """Return the Faust agent that hosts `agent`'s tasks, so that Faust supervises and lists it."""
 
-    async def shell(stream: Any) -> None:  # noqa: ANN401
+    async def shell(stream: Any) -> None:
         del stream  # Faust subscribes the topic by it; the tasks fetch for themselves.
         try:
             await app.lane.host.serve(agent.name)

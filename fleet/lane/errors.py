@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleet.errors import EventfleetError, FatalError
 
 
-class Lost(EventfleetError):
+class Lost(EventfleetError):  # noqa: N818 - a state of the task, named as such
     """The outcome of the task's last step is unknown or failed: discard, acquire again from the start."""
 
 
@@ -13,5 +13,5 @@ class Fenced(Lost):
     """Another producer holds the task's transactional id: acquire again only in a new generation."""
 
 
-class Halted(FatalError):
+class Halted(FatalError):  # noqa: N818 - a state of the task, named as such
     """State, offsets and source do not agree: the task stays stopped until a person decides."""

@@ -33,20 +33,24 @@ async def gather(app: LaneApp, request: Any, table: str, local: Callable[[], Any
     if request.headers.get(HOPS_HEADER):
         _require_loaded(app, table, set(app.lane.host.owned(table)))
         return [local()]
-    workers = app.router.workers(table)
+    workers = app.lane_router.workers(table)
     covered = set().union(*workers.values()) if workers else set()
     if len(covered) < (app.lane.table_partitions(table) or 1):
         raise ServiceUnavailable("partitions are being assigned: try again")
-    return list(await asyncio.gather(*(_part(app, url, parts, request, table, local) for url, parts in workers.items())))
+    return list(
+        await asyncio.gather(
+            *(_part(app, url, parts, request, table, local) for url, parts in workers.items())
+        )
+    )
 
 
 async def _part(
     app: LaneApp, url: Any, partitions: set[int], request: Any, table: str, local: Callable[[], Any]
 ) -> Any:
-    if app.router.is_here(url):
+    if app.lane_router.is_here(url):
         _require_loaded(app, table, partitions)
         return local()
-    status, _, body = await app.router.forward(url, request, 1)
+    status, _, body = await app.lane_router.forward(url, request, 1)
     if status != 200:  # noqa: PLR2004
         raise ServiceUnavailable(f"the worker at {url} cannot answer now: try again")
     return orjson.loads(body)

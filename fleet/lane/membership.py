@@ -6,13 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import HeartbeatRequest
 
 if TYPE_CHECKING:
     from aiokafka.consumer.group_coordinator import GroupCoordinator
 
 REJOIN_EVERY_S = 5.0
+NO_ERROR = 0
 
 
 class Membership(Protocol):
@@ -43,7 +44,7 @@ class FaustMembership:
             asking.cancel()
             return False
         task = done.pop()
-        return not task.cancelled() and task.exception() is None and task.result()
+        return bool(not task.cancelled() and task.exception() is None and task.result())
 
     async def _heartbeat(self) -> bool:
         coordinator = self._coordinator
@@ -52,7 +53,7 @@ class FaustMembership:
             response = await coordinator._send_req(request)  # noqa: SLF001 - the client has no public heartbeat
         except KafkaError:
             return False
-        return for_code(response.error_code).__name__ == "NoError"
+        return bool(response.error_code == NO_ERROR)
 
     def rejoin(self) -> None:
         """See `Membership.rejoin`."""

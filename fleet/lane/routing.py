@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -11,7 +10,6 @@ from faust.exceptions import SameNode
 from faust.types.tuples import TP
 from faust.web.exceptions import ServiceUnavailable
 from yarl import URL
-
 
 if TYPE_CHECKING:
     from fleet.lane.app import LaneApp
@@ -31,13 +29,13 @@ class LaneRouter(Router):
 
     app: LaneApp
 
-    def key_store(self, table_name: str, key: Any) -> URL:  # noqa: ANN401
+    def key_store(self, table_name: str, key: Any) -> URL:
         """Return the base URL of the worker that holds `key`.
 
         Raises:
             KeyError: No worker is known to hold it (e.g. during a rebalance).
         """
-        table = self.app.tables[table_name]
+        table: Any = self.app.tables[table_name]
         partitions = self.app.lane.table_partitions(table_name)
         if not partitions:
             raise KeyError(key)
@@ -57,7 +55,7 @@ class LaneRouter(Router):
         """Return whether `url` is this worker's own."""
         return self._urlident(url) == self._urlident(self.app.conf.canonical_url)
 
-    async def _route_req(self, dest_url: URL, web: Any, request: Any) -> Any:  # noqa: ANN401
+    async def _route_req(self, dest_url: URL, web: Any, request: Any) -> Any:
         if self.is_here(dest_url):
             raise SameNode
         hops = int(request.headers.get(HOPS_HEADER, "0"))
@@ -66,10 +64,12 @@ class LaneRouter(Router):
         status, content_type, body = await self.forward(dest_url, request, hops + 1)
         return web.bytes(body, content_type=content_type, status=status)
 
-    async def forward(self, dest_url: URL, request: Any, hops: int) -> tuple[int, str, bytes]:  # noqa: ANN401
+    async def forward(self, dest_url: URL, request: Any, hops: int) -> tuple[int, str, bytes]:
         """Send `request` on to `dest_url`, with method, query, body and identity kept."""
         url = request.url.with_host(dest_url.host).with_port(dest_url.port)
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in NOT_FORWARDED}
+        headers = {
+            name: value for name, value in request.headers.items() if name.lower() not in NOT_FORWARDED
+        }
         headers[HOPS_HEADER] = str(hops)
         try:
             async with self.app.http_client.request(
@@ -80,5 +80,5 @@ class LaneRouter(Router):
                 timeout=aiohttp.ClientTimeout(total=FORWARD_TIMEOUT_S),
             ) as response:
                 return response.status, response.content_type, await response.read()
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError) as error:
             raise ServiceUnavailable(f"the worker at {dest_url} does not answer: try again") from error

@@ -45,18 +45,17 @@ class Stage:
         """Stage each effect as it is yielded, so that the function reads its own writes."""
         emits, staged = self.emits, self.state.staged
         for effect in effects:
-            kind = type(effect)
-            if kind is Emit:
-                emits.append(effect)  # type: ignore[arg-type]
-            elif kind is Put:
-                staged[effect.table][effect.key] = effect.value  # type: ignore[union-attr]
-            elif kind is Delete:
-                staged[effect.table][effect.key] = DELETED  # type: ignore[union-attr]
+            if isinstance(effect, Emit):
+                emits.append(effect)
+            elif isinstance(effect, Put):
+                staged[effect.table][effect.key] = effect.value
+            elif isinstance(effect, Delete):
+                staged[effect.table][effect.key] = DELETED
             else:
-                self.dead_letters.append(effect)  # type: ignore[arg-type]
+                self.dead_letters.append(effect)
 
 
-def run(agent: LaneAgent, chunk: Chunk, new_state: Any) -> Stage:  # noqa: ANN401
+def run(agent: LaneAgent, chunk: Chunk, new_state: Any) -> Stage:
     """Run the agent's function over `chunk`; a record it raises on becomes a dead letter.
 
     Args:
@@ -120,14 +119,14 @@ class Batches:
         self.by_partition: dict[tuple[str, int], list[BatchBuilder]] = {}
         self._now_ms = int(time.time() * 1000)
 
-    def add(  # noqa: PLR0913 - the parts of a record
+    def add(
         self,
         topic: str,
         info: TopicInfo,
         partition: int,
         key: bytes | None,
         value: bytes | None,
-        headers: Any = (),  # noqa: ANN401
+        headers: Any = (),
     ) -> None:
         """Append one record, opening another batch where the last one is full."""
         builders = self.by_partition.get((topic, partition))
@@ -228,9 +227,7 @@ def _add_dead_letters(agent: LaneAgent, stage: Stage, topics: Topics, batches: B
             # Claim check: the payload stays at its source coordinates, which the headers name.
             headers.append(("fleet_dl_claim_check", b"source"))
             value = None
-        batches.add(
-            agent.dead_letters, info, record.partition % info.partitions, record.key, value, headers
-        )
+        batches.add(agent.dead_letters, info, record.partition % info.partitions, record.key, value, headers)
 
 
 def _add_changelogs(

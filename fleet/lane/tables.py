@@ -28,13 +28,15 @@ class LaneTable(Table[str, Any]):
         partition_by: Gives the partition of a row outright, for rows about a partition.
     """
 
+    app: Any  # the LaneApp, which imports this module
+
     def __init__(
         self,
-        app: Any,  # noqa: ANN401
+        app: Any,
         *,
         route_by: Callable[[str], str] | None = None,
         partition_by: Callable[[str], int] | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         super().__init__(app, **kwargs)
         self._route_by = route_by
@@ -59,10 +61,11 @@ class LaneTable(Table[str, Any]):
     async def on_start(self) -> None:
         """Start nothing: the lane creates the changelog and loads the rows."""
 
-    async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: tasks acquire their own state."""
 
-    def _state(self, key: str) -> TableState | None:
+    def state_of(self, key: str) -> TableState | None:
+        """Return the loaded partition that holds `key`, or None where this worker has it not."""
         partitions = self.app.lane.table_partitions(self.name)
         if not partitions:
             return None
@@ -70,21 +73,22 @@ class LaneTable(Table[str, Any]):
             partition = self.partition_of(key, partitions)
         except KeyError:
             return None
-        return self.app.lane.host.partition_state(self.name, partition)
+        found: TableState | None = self.app.lane.host.partition_state(self.name, partition)
+        return found
 
-    def __getitem__(self, key: str) -> Any:  # noqa: ANN401
+    def __getitem__(self, key: str) -> Any:
         """Return a committed row of this worker.
 
         Raises:
             KeyError: No such row here.
         """
-        state = self._state(key)
+        state = self.state_of(key)
         if state is None:
             raise KeyError(key)
         return state.rows[key]
 
     def __contains__(self, key: object) -> bool:
-        state = self._state(str(key))
+        state = self.state_of(str(key))
         return state is not None and key in state.rows
 
     def __iter__(self) -> Iterator[str]:
@@ -92,9 +96,10 @@ class LaneTable(Table[str, Any]):
             yield from list(state.rows)
 
     def __len__(self) -> int:
-        return sum(len(state.rows) for state in self.app.lane.host.owned(self.name).values())
+        owned: dict[int, TableState] = self.app.lane.host.owned(self.name)
+        return sum(len(state.rows) for state in owned.values())
 
-    def __setitem__(self, key: str, value: Any) -> NoReturn:  # noqa: ANN401
+    def __setitem__(self, key: str, value: Any) -> NoReturn:
         self._refuse()
 
     def __delitem__(self, key: str) -> NoReturn:

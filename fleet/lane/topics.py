@@ -96,7 +96,9 @@ class Topics:
                             limits[topic] = int(entry[1])
         return limits
 
-    async def committed(self, group: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int | None]:
+    async def committed(
+        self, group: str, partitions: list[TopicPartition]
+    ) -> dict[TopicPartition, int | None]:
         """Return the group's committed offset of each partition; None where it has none."""
         admin = await self.admin()
         found = await admin.list_consumer_group_offsets(group, partitions=partitions)

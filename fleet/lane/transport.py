@@ -21,7 +21,9 @@ NEVER_S = 10.0**9
 class LaneConsumerThread(driver.AIOKafkaConsumerThread):
     """The consumer thread, with a group member that fetches nothing by itself."""
 
-    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:  # noqa: ANN401
+    app: Any  # the LaneApp, which imports this module
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         # Faust takes RoundRobin where an app has no tables, and then fails in its own
         # recovery (field notes, exactly_once without tables): always its own assignor.
@@ -65,6 +67,9 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
 class LaneConsumer(driver.Consumer):
     """Faust's consumer without the lane's topics."""
 
+    app: Any  # the LaneApp, which imports this module
+    _thread: LaneConsumerThread
+
     def _new_consumer_thread(self) -> LaneConsumerThread:
         return LaneConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -89,7 +94,7 @@ class LaneConsumer(driver.Consumer):
 
     def membership(self) -> FaustMembership:
         """Return the lane's view of the group membership."""
-        return self._thread.membership()  # type: ignore[attr-defined]
+        return self._thread.membership()
 
 
 class LaneTransport(driver.Transport):

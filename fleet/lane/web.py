@@ -17,7 +17,7 @@ def add_views(app: LaneApp) -> None:
     """Add ``/health/live``, ``/health/ready``, ``/lane`` and ``/metrics`` to the app's web views."""
 
     @app.page("/health/live", name="live")
-    async def live(view: Any, request: Any) -> Any:  # noqa: ANN401
+    async def live(view: Any, request: Any) -> Any:
         """Whether a restart would help: the lane's watch goes round and Faust has not crashed."""
         del request
         silent_s = time.monotonic() - app.lane.host.watched_at
@@ -29,7 +29,7 @@ def add_views(app: LaneApp) -> None:
         return _verdict(view, reasons)
 
     @app.page("/health/ready", name="ready")
-    async def ready(view: Any, request: Any) -> Any:  # noqa: ANN401
+    async def ready(view: Any, request: Any) -> Any:
         """Whether this worker processes all it is assigned."""
         del request
         reasons = app.lane.host.unready()
@@ -38,13 +38,13 @@ def add_views(app: LaneApp) -> None:
         return _verdict(view, reasons)
 
     @app.page("/lane", name="lane")
-    async def lane(view: Any, request: Any) -> Any:  # noqa: ANN401
+    async def lane(view: Any, request: Any) -> Any:
         """The tasks of this worker: partition, status, next offset, lag, rows."""
         del request
         return view.json({"app": app.conf.id, "tasks": app.lane.host.describe()})
 
     @app.page("/metrics", name="metrics")
-    async def metrics(view: Any, request: Any) -> Any:  # noqa: ANN401
+    async def metrics(view: Any, request: Any) -> Any:
         """Prometheus metrics."""
         del request
         app.lane.host.describe()  # Brings the lag gauges up to date.
@@ -52,5 +52,5 @@ def add_views(app: LaneApp) -> None:
         return view.bytes(generate_latest(), content_type=content_type)
 
 
-def _verdict(view: Any, reasons: list[str]) -> Any:  # noqa: ANN401
+def _verdict(view: Any, reasons: list[str]) -> Any:
     return view.json({"ok": not reasons, "reasons": reasons}, status=503 if reasons else 200)

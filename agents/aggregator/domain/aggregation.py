@@ -13,7 +13,15 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
-from agents.aggregator.domain.windows import DAY_MS, HOUR_MS, Window, due_key, parse_row_key, row_key, windows_of
+from agents.aggregator.domain.windows import (
+    DAY_MS,
+    HOUR_MS,
+    Window,
+    due_key,
+    parse_row_key,
+    row_key,
+    windows_of,
+)
 
 ROWS: Final = "windows"
 OPEN: Final = "open-windows"
@@ -48,9 +56,9 @@ class Result(NamedTuple):
 
 
 class Late(NamedTuple):
-    """An event that came after its window's final; `fact` is at `index` of the input."""
+    """An event that came after its window's final: number `position` of the input."""
 
-    index: int
+    position: int
     window: Window
 
 
@@ -88,7 +96,7 @@ class Aggregation:
 
     name: str = "claims-by-provider"
     grace_ms: int = 7 * DAY_MS
-    retention_ms: int = 3650 * DAY_MS
+    retention_ms: int = 18_250 * DAY_MS
     max_closings: int = 2000
 
     def apply(self, facts: list[Fact | None], tables: Tables, partition: int) -> Iterator[Outcome]:
