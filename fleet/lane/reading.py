@@ -17,7 +17,7 @@ from fleet.lane.errors import Lost
 from fleet.lane.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
@@ -48,9 +48,9 @@ async def read_all(
 
 async def read(
     config: LaneConfig, topics: list[str], start: Mapping[TopicPartition, int] | None = None
-) -> AsyncIterator[ConsumerRecord]:
+) -> AsyncGenerator[ConsumerRecord, None]:
     """Yield what `read_all` returns, one by one, for topics that need not fit in memory."""
-    async with _reader(config) as reader:
+    async with open_reader(config) as reader:
         tps = await _partitions(config, topics)
         begins, ends = await reader.beginning_offsets(tps), await reader.end_offsets(tps)
         at = {tp: max(begins[tp], (start or {}).get(tp, 0)) for tp in tps}
@@ -77,7 +77,7 @@ async def read_one(config: LaneConfig, topic: str, partition: int, offset: int) 
         TransientError: Kafka does not answer.
     """
     tp = TopicPartition(topic, partition)
-    async with _reader(config) as reader:
+    async with open_reader(config) as reader:
         if tp not in await _partitions(config, [topic]):
             return None
         begins, ends = await reader.beginning_offsets([tp]), await reader.end_offsets([tp])
@@ -99,13 +99,18 @@ async def end_offsets(config: LaneConfig, topics: list[str]) -> dict[TopicPartit
         FatalError: A topic does not exist.
         TransientError: Kafka does not answer.
     """
-    async with _reader(config) as reader:
+    async with open_reader(config) as reader:
         tps = await _partitions(config, topics)
         return dict(await reader.end_offsets(tps)) if tps else {}
 
 
 @asynccontextmanager
-async def _reader(config: LaneConfig) -> AsyncIterator[AIOKafkaConsumer]:
+async def open_reader(config: LaneConfig) -> AsyncIterator[AIOKafkaConsumer]:
+    """Open a consumer of committed records without a group, and stop it, bounded.
+
+    Raises:
+        TransientError: Kafka does not answer, or refuses something in the block.
+    """
     reader = new_reader(config)
     try:
         await bounded(reader.start(), config.acquire_limit_s, "the connection to Kafka")
