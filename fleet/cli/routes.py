@@ -42,7 +42,9 @@ def list_rules() -> None:
 
 @app.command("apply")
 def apply_file(
-    path: Annotated[Path, typer.Argument(help="YAML file with a list of rules.", exists=True, dir_okay=False)],
+    path: Annotated[
+        Path, typer.Argument(help="YAML file with a list of rules.", exists=True, dir_okay=False)
+    ],
 ) -> None:
     """Create or change the rules of a YAML file; a rule that is the same already is left alone.
 
@@ -142,4 +144,3 @@ def _cells(rule: Rule) -> list[str]:
         rule.condition,
         ", ".join(rule.targets),
     ]
-

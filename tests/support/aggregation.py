@@ -31,7 +31,7 @@ class Run:
             if isinstance(outcome, Write):
                 state.staged[outcome.table][outcome.key] = DELETED if outcome.row is None else outcome.row
             elif isinstance(outcome, Late):
-                self.late.append((self._seen + outcome.index, outcome.window.kind))
+                self.late.append((self._seen + outcome.position, outcome.window.kind))
             else:
                 self.results.append(outcome)
         for name, staged in state.staged.items():

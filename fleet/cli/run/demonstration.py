@@ -115,8 +115,8 @@ class Demonstration:
 
     async def _settle(self, before: Mark) -> None:
         """Wait until every published file is through to the aggregates."""
-        ends = {tp: end for tp, end in (await end_offsets(self._lane, [TOPIC])).items() if end}
-        await self._until(lambda: self._normalized(ends), sum(ends.values()), "files read by the normalizer")
+        ends = await end_offsets(self._lane, [TOPIC])
+        await self._until(lambda: self._normalized(ends, before), self._files, "files read by the normalizer")
         made = len(await self._since(before, [CANONICAL]))
         await self._until(lambda: self._routed(before), made, "claims routed")
         await self._until(lambda: self._aggregated(before), made, "claims aggregated")
@@ -139,10 +139,11 @@ class Demonstration:
                 raise FatalError(message, hint=f"see {self._config.data_dir / 'logs'}")
             await asyncio.sleep(POLL_S)
 
-    async def _normalized(self, ends: dict[TopicPartition, int]) -> int:
+    async def _normalized(self, ends: dict[TopicPartition, int], before: Mark) -> int:
         tasks = (await self._get("normalizer", "/lane"))["tasks"]
         at = {(topic, task["partition"]): offset for task in tasks for topic, offset in task["next"].items()}
-        return sum(min(at.get((tp.topic, tp.partition), 0), end) for tp, end in ends.items())
+        reached = ((tp, min(at.get((tp.topic, tp.partition), 0), end)) for tp, end in ends.items())
+        return sum(max(0, offset - before.offsets[tp]) for tp, offset in reached)
 
     async def _routed(self, before: Mark) -> int:
         return _delta(await self._get("router", "/routed"), before.routed, "(events)")
@@ -151,7 +152,8 @@ class Demonstration:
         totals = await self._get("aggregator", "/totals")
         late = len(await self._late(before))
         dead = sum(n for (agent, _), n in (await self._dead(before)).items() if agent == "aggregator")
-        return _kind(totals)["claims"] - _kind(before.totals)["claims"] + late + dead
+        counted: int = _kind(totals)["claims"] - _kind(before.totals)["claims"]
+        return counted + late + dead
 
     async def _since(self, before: Mark, topics: list[str]) -> list[Any]:
         start = {tp: offset for tp, offset in before.offsets.items() if tp.topic in topics}
@@ -190,9 +192,16 @@ class Demonstration:
             Check(
                 "canonical events = matched + unmatched + dead letters",
                 outcome.canonical,
-                sum(_delta(routed, before.routed, name) for name in ("(matched)", "(unmatched)", "(dead-letters)")),
+                sum(
+                    _delta(routed, before.routed, name)
+                    for name in ("(matched)", "(unmatched)", "(dead-letters)")
+                ),
             ),
-            Check("copies counted by rule = records in team topics", _by_rule(routed, before.routed), copies.total()),
+            Check(
+                "copies counted by rule = records in team topics",
+                _by_rule(routed, before.routed),
+                copies.total(),
+            ),
             Check(
                 "claims in the files = aggregated + late",
                 outcome.claims,
@@ -209,7 +218,8 @@ class Demonstration:
         wrong = [
             npi
             for npi, charges in self._ledger.by_provider.items()
-            if after.get(npi, Decimal(0)) - before.providers.get(npi, Decimal(0)) + late_charges[npi] != charges
+            if after.get(npi, Decimal(0)) - before.providers.get(npi, Decimal(0)) + late_charges[npi]
+            != charges
         ]
         total = aggregated + sum(late_charges.values(), Decimal(0))
         return [
@@ -248,4 +258,3 @@ async def demonstrate(config: Settings, fleet: Fleet, *, claims: int, seed: int,
         FatalError: A part of the fleet ended or stands still.
     """
     return await Demonstration(config, fleet, say).run(claims, seed)
-

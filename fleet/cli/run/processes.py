@@ -112,7 +112,9 @@ class Fleet:
         for name, process in self._started.items():
             if process.poll() is not None:
                 last = telling_line(self.log(name))
-                raise FatalError(f"the {name} ended ({process.returncode}): {last}", hint=f"see {self.log(name)}")
+                raise FatalError(
+                    f"the {name} ended ({process.returncode}): {last}", hint=f"see {self.log(name)}"
+                )
 
     def _until_ready(self, name: str) -> None:
         started = time.monotonic()

@@ -36,7 +36,10 @@ class RawFile:
 def real_files() -> list[RawFile]:
     """Return the sample files, oldest first: good claims, other transactions, malformed, random bytes."""
     good = [RawFile(SAMPLES, each.name, each.content, good=True) for each in sample_837p()]
-    bad = [RawFile(SAMPLES, each.name, each.content, good=False) for each in (*other_transactions(), *malformed())]
+    bad = [
+        RawFile(SAMPLES, each.name, each.content, good=False)
+        for each in (*other_transactions(), *malformed())
+    ]
     noise = random.Random(0).randbytes(RANDOM_BYTES)  # noqa: S311 - bytes that are no file
     return [*good, *bad, RawFile(SAMPLES, "random.bin", noise, good=False)]
 

@@ -38,7 +38,9 @@ def cut(events: list[Fact], sizes: list[int]) -> list[list[Fact]]:
     return chunks
 
 
-def reference(events: list[Fact], grace_ms: int) -> tuple[dict[tuple[str, str, int], tuple[int, Decimal]], int]:
+def reference(
+    events: list[Fact], grace_ms: int
+) -> tuple[dict[tuple[str, str, int], tuple[int, Decimal]], int]:
     """Return sums by (group, kind, start) and the number of late (event, window) pairs, the plain way."""
     sums: dict[tuple[str, str, int], tuple[int, Decimal]] = defaultdict(lambda: (0, Decimal(0)))
     late, newest = 0, -1
@@ -65,7 +67,9 @@ def rows_of(run: Run) -> dict[tuple[str, str, int], tuple[int, Decimal]]:
 
 @given(st.lists(facts, max_size=60), st.lists(st.integers(1, 9), min_size=1, max_size=5))
 @settings(deadline=None)
-def test_sums_equal_a_plain_recomputation_for_any_order_and_any_cut(events: list[Fact], sizes: list[int]) -> None:
+def test_sums_equal_a_plain_recomputation_for_any_order_and_any_cut(
+    events: list[Fact], sizes: list[int]
+) -> None:
     """Rows and late events are those of a plain pass over the log, however it is cut into chunks."""
     aggregation = Aggregation(grace_ms=HOUR_MS)
     run = Run(aggregation).chunks(cut(events, sizes))
