@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 WATCH_EVERY_S = 2.0
 CONFIRM_EVERY_S = 0.3
 STOP_LIMIT_S = 5.0
+SUPERVISE_AGAIN_S = 1.0
 
 
 class LaneHost:
@@ -193,13 +194,15 @@ class LaneHost:
             self._running[name, partition] = asyncio.ensure_future(self._supervised(task))
 
     async def _supervised(self, task: Task) -> None:
-        try:
-            await task.supervise()
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
-            log.exception("supervisor of %s ended", task.name)
-            raise
+        while True:
+            try:
+                await task.supervise()
+            except Exception:
+                # A defect of the supervision itself must not leave a partition without a task.
+                log.exception("supervision of %s failed", task.name)
+                await asyncio.sleep(SUPERVISE_AGAIN_S)
+            else:
+                return
 
     async def _stop(self, keys: list[tuple[str, int]]) -> None:
         tasks = [self._tasks.pop(key) for key in keys if key in self._tasks]

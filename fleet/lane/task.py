@@ -20,6 +20,7 @@ from fleet.errors import FatalError, TransientError
 from fleet.lane import metrics, staging
 from fleet.lane.acquire import Hold, acquire
 from fleet.lane.errors import Fenced, Halted, Lost
+from fleet.lane.membership import REJOIN_EVERY_S
 from fleet.lane.state import State
 
 if TYPE_CHECKING:
@@ -84,9 +85,7 @@ class Task:
                 await self._in_work()
             except Fenced as error:
                 self._lose(Status.FENCED, error)
-                # Taking the id back in this generation could rob its rightful owner (trap 6).
-                self._context.membership().rejoin()
-                await self._until(self._context.after_generation(generation))
+                await self._regain(generation)
             except Halted as error:
                 self._lose(Status.HALTED, error)
                 log.error("%s is halted: %s", self.name, error)  # noqa: TRY400 - the line is the message
@@ -96,6 +95,16 @@ class Task:
                 self._lose(Status.LOST, error)
                 await self._pause(min(RETRY_PAUSE_S[1], RETRY_PAUSE_S[0] * 2**failures))
         self.status = Status.STOPPED
+
+    async def _regain(self, generation: int) -> None:
+        """Wait for a later generation, and go on asking for one.
+
+        Taking the id back in this generation could rob its rightful owner (trap 6).
+        """
+        later = self._context.after_generation(generation)
+        while not later.is_set() and not self._stopping.is_set():
+            self._context.membership().rejoin()
+            await self._until(later, REJOIN_EVERY_S)
 
     async def _in_work(self) -> None:
         self._watchdog_fired = False
@@ -215,14 +224,13 @@ class Task:
         self._context.topics.forget()
 
     async def _pause(self, seconds: float) -> None:
-        await asyncio.wait(
-            {asyncio.ensure_future(self._stopping.wait())},
-            timeout=seconds * random.uniform(0.8, 1.2),  # noqa: S311 - jitter
-        )
+        await self._until(self._stopping, seconds * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
-    async def _until(self, event: asyncio.Event) -> None:
-        """Wait for `event` or for the stop."""
+    async def _until(self, event: asyncio.Event, limit_s: float | None = None) -> None:
+        """Wait for `event`, for the stop, or for `limit_s` seconds."""
+        if event.is_set():
+            return
         waits = {asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._stopping.wait())}
-        _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        _, pending = await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         for wait in pending:
             wait.cancel()

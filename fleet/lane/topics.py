@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
 
 from fleet.errors import FatalError
+from fleet.lane.bounded import bounded, in_background
+from fleet.lane.errors import Lost
 
 if TYPE_CHECKING:
     from fleet.lane.config import LaneConfig
@@ -70,15 +73,27 @@ class Topics:
         """Learn of each topic that is not known or was looked up too long ago."""
         now = time.monotonic()
         asked = [topic for topic in topics if self._expires.get(topic, 0.0) <= now]
-        if not asked:
-            return
-        admin = await self.admin()
-        partitions = {
-            found["topic"]: len(found["partitions"])
-            for found in await admin.describe_topics(asked)
-            if not found["error_code"]
-        }
-        limits = await self._limits(admin, list(partitions))
+        if asked:
+            await bounded(self._ask(asked), self._config.acquire_limit_s, "looking topics up")
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        """Lend the admin client; after an error the next call opens another."""
+        try:
+            yield await self.admin()
+        except BaseException:
+            # It may hold on to a broker that is gone.
+            admin, self._admin = self._admin, None
+            if admin is not None:
+                in_background(admin.close())
+            raise
+
+    async def _ask(self, asked: list[str]) -> None:
+        now = time.monotonic()
+        async with self._client() as admin:
+            found = await admin.describe_topics(asked)
+            partitions = {each["topic"]: _partitions(each) for each in found}
+            limits = await self._limits(admin, [topic for topic, count in partitions.items() if count])
         for topic in asked:
             count = partitions.get(topic)
             self._known[topic] = None if not count else TopicInfo(count, limits[topic])
@@ -100,8 +115,8 @@ class Topics:
         self, group: str, partitions: list[TopicPartition]
     ) -> dict[TopicPartition, int | None]:
         """Return the group's committed offset of each partition; None where it has none."""
-        admin = await self.admin()
-        found = await admin.list_consumer_group_offsets(group, partitions=partitions)
+        async with self._client() as admin:
+            found = await admin.list_consumer_group_offsets(group, partitions=partitions)
         return {tp: _offset(found.get(tp)) for tp in partitions}
 
     async def require(self, topics: Iterable[str], *, by: str) -> dict[str, int]:
@@ -129,6 +144,16 @@ class Topics:
             [NewTopic(topic, partitions, self._config.replication_factor, topic_configs=configs)]
         )
         self._expires.pop(topic, None)
+
+
+def _partitions(described: dict[str, Any]) -> int:
+    """Return the partitions of a described topic, 0 where it does not exist."""
+    if described["error_code"] == UNKNOWN_TOPIC:
+        return 0
+    if described["error_code"]:
+        # A topic that is being made has no leader yet; it must not pass for a missing one.
+        raise Lost(f"topic {described['topic']} cannot be looked up (code {described['error_code']})")
+    return len(described["partitions"])
 
 
 def _offset(found: object) -> int | None:
