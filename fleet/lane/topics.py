@@ -114,10 +114,19 @@ class Topics:
     async def committed(
         self, group: str, partitions: list[TopicPartition]
     ) -> dict[TopicPartition, int | None]:
-        """Return the group's committed offset of each partition; None where it has none."""
+        """Return the group's committed offset of each partition; None where it has none.
+
+        Raises:
+            Lost: The coordinator did not say.
+        """
         async with self._client() as admin:
             found = await admin.list_consumer_group_offsets(group, partitions=partitions)
-        return {tp: _offset(found.get(tp)) for tp in partitions}
+        # The client passes over an error of the whole answer (a coordinator that still loads,
+        # or has moved): it then names no partition, which must not read as "nothing committed".
+        unanswered = [f"{tp.topic}/{tp.partition}" for tp in partitions if tp not in found]
+        if unanswered:
+            raise Lost(f"the coordinator of {group} gives no offset of {', '.join(unanswered)}")
+        return {tp: _offset(found[tp]) for tp in partitions}
 
     async def require(self, topics: Iterable[str], *, by: str) -> dict[str, int]:
         """Return the partition count of each topic.
