@@ -29,10 +29,14 @@ class Membership(Protocol):
 
 
 class FaustMembership:
-    """Membership through Faust's consumer, which lives in a thread and a loop of its own."""
+    """Membership through Faust's consumer, which lives in a thread and a loop of its own.
+
+    Attributes:
+        coordinator: The consumer's side of the group protocol.
+    """
 
     def __init__(self, coordinator: GroupCoordinator, loop: asyncio.AbstractEventLoop) -> None:
-        self._coordinator = coordinator
+        self.coordinator = coordinator
         self._loop = loop
         self._rejoined_at = float("-inf")
 
@@ -47,7 +51,7 @@ class FaustMembership:
         return bool(not task.cancelled() and task.exception() is None and task.result())
 
     async def _heartbeat(self) -> bool:
-        coordinator = self._coordinator
+        coordinator = self.coordinator
         request = HeartbeatRequest(coordinator.group_id, coordinator.generation, coordinator.member_id)
         try:
             response = await coordinator._send_req(request)  # noqa: SLF001 - the client has no public heartbeat
@@ -60,4 +64,4 @@ class FaustMembership:
         now = time.monotonic()
         if now - self._rejoined_at >= REJOIN_EVERY_S:
             self._rejoined_at = now
-            self._loop.call_soon_threadsafe(self._coordinator.request_rejoin)
+            self._loop.call_soon_threadsafe(self.coordinator.request_rejoin)

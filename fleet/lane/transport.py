@@ -21,6 +21,8 @@ NEVER_S = 10.0**9
 class LaneConsumerThread(driver.AIOKafkaConsumerThread):
     """The consumer thread, with a group member that fetches nothing by itself."""
 
+    _membership: FaustMembership | None = None
+
     app: Any  # the LaneApp, which imports this module
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
@@ -60,8 +62,11 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):
 
     def membership(self) -> FaustMembership:
         """Return the lane's view of this member."""
-        loop: asyncio.AbstractEventLoop = self.thread_loop
-        return FaustMembership(self._ensure_consumer()._coordinator, loop)  # noqa: SLF001
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
+        if self._membership is None or self._membership.coordinator is not coordinator:
+            # One for all tasks: it bounds how often they ask for a new generation together.
+            self._membership = FaustMembership(coordinator, self.thread_loop)
+        return self._membership
 
 
 class LaneConsumer(driver.Consumer):
