@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from aiokafka.structs import TopicPartition
 
 from fleet.errors import TransientError
+from fleet.lane.batches import Batches
 from fleet.lane.bounded import bounded
 from fleet.lane.clients import discard, new_reader
 from fleet.lane.config import LaneConfig
 from fleet.lane.errors import Lost
-from fleet.lane.staging import Batches
 from fleet.lane.topics import Topics
 from fleet.lane.transaction import Transactor
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleet.lane.effects import DeadLetter
 
 PREFIX = "fleet_dl_"
+MAX_DETAIL_CHARS = 500
 
 
 def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes]]:
@@ -27,7 +28,7 @@ def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes
     added = {
         "reason": letter.reason,
         "step": letter.step,
-        "detail": letter.detail,
+        "detail": letter.detail[:MAX_DETAIL_CHARS],
         "agent": agent,
         "topic": record.topic,
         "partition": record.partition,
@@ -37,6 +38,20 @@ def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes
     headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
     headers.extend((PREFIX + name, str(value).encode()) for name, value in added.items())
     return headers
+
+
+def claim_checks(
+    key: bytes | None, headers: list[tuple[str, bytes]]
+) -> Iterator[tuple[bytes | None, list[tuple[str, bytes]]]]:
+    """Yield the forms of a dead letter whose payload stays at its source, each smaller than the last.
+
+    First without the value alone, then without the original headers too, then without the key.
+    """
+    checked = [*headers, (PREFIX + "claim_check", b"source")]
+    own = [(name, value) for name, value in checked if name.startswith(PREFIX)]
+    yield key, checked
+    yield key, own
+    yield None, own
 
 
 def reason_of(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from aiokafka.producer.message_accumulator import BatchBuilder
 
 from fleet.errors import FatalError, PermanentError, TransientError
-from fleet.lane.clients import MAX_BATCH_BYTES
-from fleet.lane.dead_letters import dead_letter_headers
+from fleet.lane.batches import Batches, record_bytes
+from fleet.lane.dead_letters import claim_checks, dead_letter_headers
 from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
 from fleet.lane.partitioner import partition_of
 from fleet.lane.state import DELETED, State
@@ -26,11 +24,16 @@ if TYPE_CHECKING:
 
 _UNTOUCHED: Final = object()
 
-RECORD_OVERHEAD_BYTES = 128
-"""Room for a record's own framing and its batch header, generously."""
-
 OFFSETS_KEY = b"\x00next-offsets"
 """Changelog key of the source offsets that the table's content stands at (engine trap 9)."""
+
+
+class RowRefused(PermanentError):
+    """A row that its changelog cannot hold: `isolate` finds the record that writes it."""
+
+
+def _any_effect(effect: Effect) -> None:
+    del effect
 
 
 @dataclass(slots=True)
@@ -77,10 +80,28 @@ def run(agent: LaneAgent, chunk: Chunk, new_state: Any) -> Stage:
     return stage
 
 
-def _record_by_record(agent: LaneAgent, chunk: Chunk, stage: Stage) -> Stage:
+def isolate(
+    agent: LaneAgent, chunk: Chunk, new_state: Any, topics: Topics, changelogs: Mapping[str, str]
+) -> Stage:
+    """Run the agent's function over each record of `chunk` alone, after `build` refused a row of theirs.
+
+    A record that writes a row which its changelog cannot hold becomes a dead letter.
+    """
+
+    def check(effect: Effect) -> None:
+        info = topics.get(changelogs[effect.table]) if isinstance(effect, Put) else None
+        if info is not None and isinstance(effect, Put):
+            _row(effect.table, effect.key, effect.value, info)
+
+    return _record_by_record(agent, chunk, Stage(new_state()), check)
+
+
+def _record_by_record(
+    agent: LaneAgent, chunk: Chunk, stage: Stage, check: Callable[[Effect], None] = _any_effect
+) -> Stage:
     for record in chunk:
         try:
-            effects = _checked(agent.process([record], stage.state), stage.state)
+            effects = _checked(agent.process([record], stage.state), stage.state, check)
         except (TransientError, FatalError):
             raise
         except PermanentError as error:
@@ -91,7 +112,7 @@ def _record_by_record(agent: LaneAgent, chunk: Chunk, stage: Stage) -> Stage:
     return stage
 
 
-def _checked(effects: Iterable[Effect], state: State) -> list[Effect]:
+def _checked(effects: Iterable[Effect], state: State, check: Callable[[Effect], None]) -> list[Effect]:
     """Collect a record's effects whole, letting the function read its own writes meanwhile."""
     trial, collected = Stage(state), []
     undo: list[tuple[dict[str, Any], str, Any]] = []
@@ -100,6 +121,7 @@ def _checked(effects: Iterable[Effect], state: State) -> list[Effect]:
             if isinstance(effect, Put | Delete):
                 rows = state.staged[effect.table]
                 undo.append((rows, effect.key, rows.get(effect.key, _UNTOUCHED)))
+            check(effect)
             collected.append(effect)
             trial.take([effect])
     except BaseException:
@@ -110,51 +132,6 @@ def _checked(effects: Iterable[Effect], state: State) -> list[Effect]:
                 rows[key] = value
         raise
     return collected
-
-
-class Batches:
-    """Record batches per target partition, each within its topic's size limit."""
-
-    def __init__(self) -> None:
-        self.by_partition: dict[tuple[str, int], list[BatchBuilder]] = {}
-        self._now_ms = int(time.time() * 1000)
-
-    def add(
-        self,
-        topic: str,
-        info: TopicInfo,
-        partition: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Any = (),
-    ) -> None:
-        """Append one record, opening another batch where the last one is full."""
-        builders = self.by_partition.get((topic, partition))
-        if builders is None:
-            builders = self.by_partition[topic, partition] = [_builder(info)]
-        listed = list(headers)
-        if builders[-1].append(timestamp=self._now_ms, key=key, value=value, headers=listed) is None:
-            builders.append(_builder(info))
-            builders[-1].append(timestamp=self._now_ms, key=key, value=value, headers=listed)
-
-    def close(self) -> None:
-        """Close every batch to further records."""
-        for builders in self.by_partition.values():
-            for builder in builders:
-                builder.close()
-
-
-def _builder(info: TopicInfo) -> BatchBuilder:
-    size = min(MAX_BATCH_BYTES, info.max_message_bytes)
-    return BatchBuilder(size, 0, is_transactional=1)
-
-
-def record_bytes(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()) -> int:
-    """Return an upper bound of a record's size in a batch of its own."""
-    size = RECORD_OVERHEAD_BYTES + len(key or b"") + len(value or b"")
-    for name, content in headers:
-        size += len(name) + len(content or b"") + 10
-    return size
 
 
 async def build(
@@ -172,6 +149,7 @@ async def build(
         offsets: Next source offset by topic, after this chunk.
 
     Raises:
+        RowRefused: A table's changelog cannot hold a row of it.
         FatalError: An output without a cause, or a dead letter, cannot be written.
     """
     await topics.ensure({emit.topic for emit in stage.emits} | {agent.dead_letters})
@@ -202,6 +180,9 @@ def _partition(emit: Emit, info: TopicInfo) -> int:
 def _refusal(emit: Emit, info: TopicInfo | None) -> DeadLetter | None:
     if info is None:
         reason, detail = "unknown_topic", f"target topic {emit.topic} does not exist"
+    elif emit.partition is not None and not 0 <= emit.partition < info.partitions:
+        reason = "unknown_partition"
+        detail = f"target topic {emit.topic} has {info.partitions} partitions, no {emit.partition}"
     elif record_bytes(emit.key, emit.value, emit.headers) > info.max_message_bytes:
         reason = "record_too_large"
         detail = f"output for {emit.topic} is over its {info.max_message_bytes} bytes"
@@ -220,14 +201,23 @@ def _add_dead_letters(agent: LaneAgent, stage: Stage, topics: Topics, batches: B
         message = f"{agent.name}: dead-letter topic {agent.dead_letters} does not exist"
         raise FatalError(message, hint="create it with `eventfleet topics apply`")
     for letter in stage.dead_letters:
-        record: Record = letter.record
-        headers = dead_letter_headers(agent.name, letter)
-        value = record.value
-        if record_bytes(record.key, value, headers) > info.max_message_bytes:
-            # Claim check: the payload stays at its source coordinates, which the headers name.
-            headers.append(("fleet_dl_claim_check", b"source"))
-            value = None
-        batches.add(agent.dead_letters, info, record.partition % info.partitions, record.key, value, headers)
+        key, value, headers = _fitting(letter, dead_letter_headers(agent.name, letter), info)
+        partition = letter.record.partition % info.partitions
+        batches.add(agent.dead_letters, info, partition, key, value, headers)
+
+
+def _fitting(
+    letter: DeadLetter, headers: list[tuple[str, bytes]], info: TopicInfo
+) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
+    record: Record = letter.record
+    if record_bytes(record.key, record.value, headers) <= info.max_message_bytes:
+        return record.key, record.value, headers
+    # Claim check: the payload stays at its source coordinates, which the headers name.
+    for key, kept in claim_checks(record.key, headers):
+        if record_bytes(key, None, kept) <= info.max_message_bytes:
+            return key, None, kept
+    message = f"the dead-letter topic takes records up to {info.max_message_bytes} bytes: too few for any"
+    raise FatalError(message, hint="raise its max.message.bytes")
 
 
 def _add_changelogs(
@@ -245,6 +235,22 @@ def _add_changelogs(
             message = f"changelog topic {topic} does not exist"
             raise FatalError(message, hint="restart the worker: it creates its changelogs")
         for key, value in rows.items():
-            encoded = None if value is DELETED else orjson.dumps(value)
-            batches.add(topic, info, partition, key.encode(), encoded)
+            batches.add(topic, info, partition, *_row(table, key, value, info))
         batches.add(topic, info, partition, OFFSETS_KEY, orjson.dumps(dict(offsets)))
+
+
+def _row(table: str, key: str, value: Any, info: TopicInfo) -> tuple[bytes, bytes | None]:
+    """Return a row as its changelog holds it.
+
+    Raises:
+        RowRefused: It is no JSON, or larger than the changelog takes.
+    """
+    try:
+        row = key.encode(), None if value is DELETED else orjson.dumps(value)
+    except (TypeError, ValueError) as error:
+        message = f"a row of table {table} is not JSON ({type(error).__name__})"
+        raise RowRefused(message, reason="row_not_json", hint="put values that orjson can write") from error
+    if record_bytes(*row) > info.max_message_bytes:
+        message = f"a row of table {table} is over the {info.max_message_bytes} bytes of its changelog"
+        raise RowRefused(message, reason="row_too_large", hint="keep less in one row")
+    return row

@@ -17,11 +17,12 @@ from aiokafka.structs import TopicPartition
 from fleet.errors import FatalError
 from fleet.lane.acquire import Hold, start_offset
 from fleet.lane.agent import LaneAgent
+from fleet.lane.batches import Batches
 from fleet.lane.errors import Fenced, Halted
 from fleet.lane.host import LaneHost
 from fleet.lane.loader import Loaded, load
 from fleet.lane.reading import kafka_trouble, open_reader
-from fleet.lane.staging import OFFSETS_KEY, Batches
+from fleet.lane.staging import OFFSETS_KEY
 
 SHOW = "see `eventfleet state show`"
 

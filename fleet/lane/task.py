@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from fleet.lane.agent import LaneAgent
+    from fleet.lane.batches import Batches
     from fleet.lane.context import LaneContext
 
 log = logging.getLogger(__name__)
@@ -168,11 +169,8 @@ class Task:
     async def _transact(self, hold: Hold, tp: TopicPartition, records: list[ConsumerRecord]) -> None:
         agent = self.agent
         await agent.prepare(records)
-        config = agent.config()
-        stage = staging.run(agent, records, lambda: State(hold.tables, self.partition, config))
         after = {**hold.next, tp: records[-1].offset + 1}
-        offsets = {each.topic: offset for each, offset in after.items()}
-        batches = await staging.build(agent, stage, self._context.topics, hold.changelogs, offsets)
+        stage, batches = await self._staged(hold, records, {each.topic: at for each, at in after.items()})
         started = time.monotonic()
         await hold.transactor.commit(batches, after)
         metrics.COMMIT_SECONDS.labels(agent.name).observe(time.monotonic() - started)
@@ -182,6 +180,23 @@ class Task:
             hold.tables[table].apply(rows)
         self.progressed_at = time.monotonic()
         self._count(stage, len(records), hold)
+
+    async def _staged(
+        self, hold: Hold, records: list[ConsumerRecord], offsets: dict[str, int]
+    ) -> tuple[staging.Stage, Batches]:
+        agent, topics, changelogs = self.agent, self._context.topics, hold.changelogs
+        config = agent.config()
+
+        def new_state() -> State:
+            return State(hold.tables, self.partition, config)
+
+        stage = staging.run(agent, records, new_state)
+        try:
+            return stage, await staging.build(agent, stage, topics, changelogs, offsets)
+        except staging.RowRefused as refused:
+            log.warning("%s: %s", self.name, refused)
+        stage = staging.isolate(agent, records, new_state, topics, changelogs)
+        return stage, await staging.build(agent, stage, topics, changelogs, offsets)
 
     def _count(self, stage: staging.Stage, records: int, hold: Hold) -> None:
         labels = (self.agent.name, str(self.partition))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 from aiokafka.structs import TopicPartition
@@ -12,10 +12,11 @@ from fleet.lane.clients import discard, new_producer
 from fleet.lane.errors import Fenced, Lost
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Mapping
 
+    from fleet.lane.batches import Batches
     from fleet.lane.config import LaneConfig
-    from fleet.lane.staging import Batches
 
 FENCES = (ProducerFenced, InvalidProducerEpoch)
 
@@ -68,11 +69,12 @@ class Transactor:
     async def _commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> None:
         producer = self._producer
         await producer.begin_transaction()
-        deliveries = [
-            await producer.send_batch(builder, topic, partition=partition)
-            for (topic, partition), builders in batches.by_partition.items()
-            for builder in builders
-        ]
+        deliveries = []
+        for (topic, partition), builders in batches.by_partition.items():
+            for builder in builders:
+                delivery = await producer.send_batch(builder, topic, partition=partition)
+                delivery.add_done_callback(_noted)
+                deliveries.append(delivery)
         for delivery in deliveries:
             # The client commits although a batch failed (engine trap 1): check each one first.
             await delivery
@@ -83,3 +85,9 @@ class Transactor:
     def discard(self) -> None:
         """Give the producer up in the background."""
         discard(self._producer)
+
+
+def _noted(delivery: Future[Any]) -> None:
+    """Take note of a delivery's end, or the loop reports one that was given up with its producer."""
+    if not delivery.cancelled():
+        delivery.exception()
