@@ -90,7 +90,12 @@ class Cluster:
             await until(led, 15, f"leaders of {', '.join(topics)}")
 
     async def send(
-        self, topic: str, records: Iterable[tuple[bytes | None, bytes]], *, partitions: int, at: int | None = None
+        self,
+        topic: str,
+        records: Iterable[tuple[bytes | None, bytes]],
+        *,
+        partitions: int,
+        at: int | None = None,
     ) -> int:
         """Write (key, value) records in order, in large batches; return how many.
 
@@ -134,7 +139,9 @@ class Cluster:
             async def at_the_end() -> bool:
                 behind = [tp for tp in partitions if await reader.position(tp) < ends[tp]]
                 if behind:
-                    fetched = await reader.getmany(*behind, timeout_ms=READ_TIMEOUT_MS, max_records=READ_RECORDS)
+                    fetched = await reader.getmany(
+                        *behind, timeout_ms=READ_TIMEOUT_MS, max_records=READ_RECORDS
+                    )
                     for tp, found in fetched.items():
                         records[tp].extend(found)
                 return not behind

@@ -54,7 +54,12 @@ class Ledger:
                 self.accepted[to, member].append(number)
                 seen, total = self.sums.get(member, (0, Decimal(0)))
                 self.sums[member] = seen + 1, total + charge
-            value = {"id": number, "member": member, "to": to, "charge": "poison" if poisoned else str(charge)}
+            value = {
+                "id": number,
+                "member": member,
+                "to": to,
+                "charge": "poison" if poisoned else str(charge),
+            }
             yield member.encode(), orjson.dumps(value)
 
     async def check(self, cluster: Cluster, app_id: str, source: str) -> None:

@@ -1,0 +1,205 @@
+"""From staged effects to record batches: everything fits its topic, or is a dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import orjson
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.errors import FatalError
+from fleet.lane.agent import LaneAgent
+from fleet.lane.batches import Batches, record_bytes
+from fleet.lane.dead_letters import reason_of
+from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
+from fleet.lane.partitioner import partition_of
+from fleet.lane.staging import OFFSETS_KEY, RowRefused, Stage, build, isolate, run
+from fleet.lane.state import State, TableState
+from fleet.lane.topics import TopicInfo
+from tests.support.lane_fakes import KnownTopics, SourceRecord, chunk_of, topics
+
+AGENT = LaneAgent(
+    name="agent", sources=("source",), process=lambda _chunk, _state: (), tables=("t",), dead_letters="dead"
+)
+SOURCE = SourceRecord(b"original", offset=7, partition=1, headers=(("trace", b"1"),))
+HEADERS = st.lists(
+    st.tuples(st.text(max_size=40) | st.text("€", max_size=90), st.binary(max_size=40)), max_size=5
+)
+
+Written = dict[tuple[str, int], list[Any]]
+
+
+async def written(effects: list[Effect], known: KnownTopics | None = None) -> Written:
+    """Return the records that `effects` come to, by topic and partition, read as a consumer would."""
+    known = known or topics()
+    stage = Stage(State({"t": TableState()}, partition=1))
+    stage.take(effects)
+    batches = await build(AGENT, stage, cast("Any", known), {"t": "changelog"}, {"source": 8})
+    for (topic, _), builders in batches.by_partition.items():
+        for builder in builders:
+            assert builder.size() <= known.infos[topic].max_message_bytes
+    return read(batches)
+
+
+def read(batches: Batches) -> Written:
+    """Return the records in `batches`."""
+    return {
+        place: [record for builder in builders for record in DefaultRecordBatch(bytes(builder._build()))]
+        for place, builders in batches.by_partition.items()
+    }
+
+
+async def test_an_output_goes_to_the_partition_of_its_key() -> None:
+    """The raw key bytes choose among the partitions of the target."""
+    records = await written([Emit("out", b"member-1", b"v", (("h", b"1"),), cause=SOURCE)])
+    (record,) = records["out", partition_of(b"member-1", 4)]
+    assert (record.key, record.value, record.headers) == (b"member-1", b"v", [("h", b"1")])
+
+
+async def test_an_output_without_key_follows_its_cause() -> None:
+    """Done again, the chunk writes to the same partition."""
+    assert ("out", 1) in await written([Emit("out", None, b"v", cause=SOURCE)])
+
+
+async def test_the_changelog_holds_rows_tombstones_and_offsets() -> None:
+    """One record for each row, then where in the sources these rows stand."""
+    records = await written([Put("t", "a", {"n": 1}), Put("t", "b", 2), Delete("t", "a")])
+    rows = [(record.key, record.value) for record in records["changelog", 1]]
+    assert rows == [(b"a", None), (b"b", b"2"), (OFFSETS_KEY, orjson.dumps({"source": 8}))]
+
+
+async def test_offsets_are_in_the_changelog_though_no_row_changes() -> None:
+    """A chunk without writes moves the table's offset too: table and group agree after it."""
+    records = await written([Emit("out", b"k", b"v", cause=SOURCE)])
+    assert [record.key for record in records["changelog", 1]] == [OFFSETS_KEY]
+
+
+async def test_many_outputs_are_cut_into_batches_that_fit() -> None:
+    """No batch is over the limit of its topic; no record is lost and the order is kept."""
+    values = [b"%04d" % number * 50 for number in range(100)]
+    records = await written([Emit("out", b"k", value, cause=SOURCE) for value in values], topics(out=2000))
+    assert [record.value for record in records["out", partition_of(b"k", 4)]] == values
+
+
+def dead(records: Written) -> tuple[Any, dict[str, str]]:
+    """Return the one dead letter in `records`, and its own headers."""
+    (letter,) = records["dead", 1]
+    return letter, reason_of(letter.headers)
+
+
+@pytest.mark.parametrize(
+    ("effect", "reason"),
+    [
+        (Emit("out", b"k", b"x" * 3000, cause=SOURCE), "record_too_large"),
+        (Emit("out", b"k" * 3000, None, cause=SOURCE), "record_too_large"),
+        (Emit("out", b"k", b"v", (("h", b"x" * 3000),), cause=SOURCE), "record_too_large"),
+        (Emit("nowhere", b"k", b"v", cause=SOURCE), "unknown_topic"),
+        (Emit("out", b"k", b"v", partition=4, cause=SOURCE), "unknown_partition"),
+        (Emit("out", b"k", b"v", partition=-1, cause=SOURCE), "unknown_partition"),
+    ],
+)
+async def test_an_output_that_its_target_cannot_take_is_a_dead_letter(effect: Emit, reason: str) -> None:
+    """The record that caused it is set aside whole, and nothing goes to the target."""
+    records = await written([effect], topics(out=2000))
+    letter, why = dead(records)
+    assert (letter.key, letter.value) == (SOURCE.key, SOURCE.value)
+    assert (why["reason"], why["step"], why["offset"]) == (reason, "produce", "7")
+    assert not [place for place in records if place[0] == "out"]
+
+
+async def test_an_output_without_cause_that_does_not_fit_is_fatal() -> None:
+    """There is no record to set aside: a person has to act."""
+    with pytest.raises(FatalError, match="give the effect its cause"):
+        await written([Emit("nowhere", b"k", b"v")])
+
+
+async def test_a_missing_dead_letter_topic_is_fatal() -> None:
+    """Nothing is dropped for want of a place."""
+    known = KnownTopics({"changelog": TopicInfo(4, 1000)})
+    with pytest.raises(FatalError, match="dead-letter topic dead does not exist"):
+        await written([DeadLetter(SOURCE, "r", "s")], known)
+
+
+async def test_an_oversize_dead_letter_is_a_claim_check() -> None:
+    """The payload stays where it is; the letter says where, and says so."""
+    source = SourceRecord(b"x" * 5000, offset=7, partition=1, headers=(("trace", b"1"),))
+    letter, why = dead(await written([DeadLetter(source, "r", "s")], topics(dead=2000)))
+    assert letter.value is None
+    assert (why["claim_check"], why["topic"], why["partition"], why["offset"]) == (
+        "source",
+        "source",
+        "1",
+        "7",
+    )
+    assert ("trace", b"1") in letter.headers
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        SourceRecord(b"v", partition=1, key=b"k" * 5000),
+        SourceRecord(b"v", partition=1, headers=(("h", b"x" * 5000),)),
+        SourceRecord(b"v" * 5000, partition=1, key=b"k" * 5000, headers=(("h", b"x" * 5000),)),
+    ],
+)
+async def test_a_dead_letter_fits_whatever_is_large(source: SourceRecord) -> None:
+    """Key and headers stay at the source too where they alone are over the limit."""
+    letter, why = dead(await written([DeadLetter(source, "r", "s", "d" * 5000)], topics(dead=2000)))
+    assert why["claim_check"] == "source"
+    assert why["detail"].startswith("ddd")
+    assert letter.value is None
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300) | st.none(), HEADERS)
+def test_the_size_bound_holds(key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+    """A record that is within a limit by the bound is within it in a batch of its own."""
+    batches = Batches()
+    batches.add("out", TopicInfo(1, 1_000_000), 0, key, value, headers)
+    batches.close()
+    (builder,) = batches.by_partition["out", 0]
+    assert len(builder._build()) <= record_bytes(key, value, headers)
+
+
+def append_all(chunk: Any, state: State) -> Iterator[Effect]:
+    """Keep every value in one row of text, as an agent that never forgets would."""
+    for record in chunk:
+        yield Emit("out", record.key, record.value, cause=record)
+        if record.value == b"set":
+            yield Put("t", "all", {1, 2})
+        elif record.value == b"key":
+            yield Put("t", "\ud800", "no UTF-8 has this key")
+        else:
+            yield Put("t", "all", state.get("t", "all", "") + record.value.decode())
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [(b"x" * 3000, "row_too_large"), (b"set", "row_not_json"), (b"key", "row_not_json")],
+)
+async def test_a_row_that_its_changelog_cannot_take_costs_its_record_alone(bad: bytes, reason: str) -> None:
+    """The record that writes it is set aside; those before and after it in the chunk are not."""
+    known, tables = topics(changelog=2000), {"t": TableState({"all": "old-"})}
+    chunk = chunk_of(b"a", bad, b"b")
+    agent = LaneAgent(
+        name="agent", sources=("source",), process=append_all, tables=("t",), dead_letters="dead"
+    )
+
+    def new_state() -> State:
+        return State(tables, partition=1)
+
+    async def built(stage: Stage) -> Written:
+        return read(await build(agent, stage, cast("Any", known), {"t": "changelog"}, {"source": 3}))
+
+    with pytest.raises(RowRefused):
+        await built(run(agent, chunk, new_state))
+    stage = isolate(agent, chunk, new_state, cast("Any", known), {"t": "changelog"})
+    records = await built(stage)
+    rows = {record.key: record.value for record in records["changelog", 1]}
+    assert rows == {b"all": b'"old-ab"', OFFSETS_KEY: b'{"source":3}'}
+    (letter,) = records["dead", 0]
+    assert (letter.value, reason_of(letter.headers)["reason"]) == (bad, reason)
+    assert [record.value for record in records["out", partition_of(b"key", 4)]] == [b"a", b"b"]
