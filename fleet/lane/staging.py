@@ -28,7 +28,7 @@ OFFSETS_KEY = b"\x00next-offsets"
 """Changelog key of the source offsets that the table's content stands at (engine trap 9)."""
 
 
-class RowRefused(PermanentError):
+class RowRefusedError(PermanentError):
     """A row that its changelog cannot hold: `isolate` finds the record that writes it."""
 
 
@@ -149,7 +149,7 @@ async def build(
         offsets: Next source offset by topic, after this chunk.
 
     Raises:
-        RowRefused: A table's changelog cannot hold a row of it.
+        RowRefusedError: A table's changelog cannot hold a row of it.
         FatalError: An output without a cause, or a dead letter, cannot be written.
     """
     await topics.ensure({emit.topic for emit in stage.emits} | {agent.dead_letters})
@@ -243,14 +243,16 @@ def _row(table: str, key: str, value: Any, info: TopicInfo) -> tuple[bytes, byte
     """Return a row as its changelog holds it.
 
     Raises:
-        RowRefused: It is no JSON, or larger than the changelog takes.
+        RowRefusedError: It is no JSON, or larger than the changelog takes.
     """
     try:
         row = key.encode(), None if value is DELETED else orjson.dumps(value)
     except (TypeError, ValueError) as error:
         message = f"a row of table {table} is not JSON ({type(error).__name__})"
-        raise RowRefused(message, reason="row_not_json", hint="put values that orjson can write") from error
+        raise RowRefusedError(
+            message, reason="row_not_json", hint="put values that orjson can write"
+        ) from error
     if record_bytes(*row) > info.max_message_bytes:
         message = f"a row of table {table} is over the {info.max_message_bytes} bytes of its changelog"
-        raise RowRefused(message, reason="row_too_large", hint="keep less in one row")
+        raise RowRefusedError(message, reason="row_too_large", hint="keep less in one row")
     return row

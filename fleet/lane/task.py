@@ -193,7 +193,7 @@ class Task:
         stage = staging.run(agent, records, new_state)
         try:
             return stage, await staging.build(agent, stage, topics, changelogs, offsets)
-        except staging.RowRefused as refused:
+        except staging.RowRefusedError as refused:
             log.warning("%s: %s", self.name, refused)
         stage = staging.isolate(agent, records, new_state, topics, changelogs)
         return stage, await staging.build(agent, stage, topics, changelogs, offsets)

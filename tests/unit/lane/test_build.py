@@ -17,7 +17,7 @@ from fleet.lane.batches import Batches, record_bytes
 from fleet.lane.dead_letters import reason_of
 from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
 from fleet.lane.partitioner import partition_of
-from fleet.lane.staging import OFFSETS_KEY, RowRefused, Stage, build, isolate, run
+from fleet.lane.staging import OFFSETS_KEY, RowRefusedError, Stage, build, isolate, run
 from fleet.lane.state import State, TableState
 from fleet.lane.topics import TopicInfo
 from tests.support.lane_fakes import KnownTopics, SourceRecord, chunk_of, topics
@@ -194,7 +194,7 @@ async def test_a_row_that_its_changelog_cannot_take_costs_its_record_alone(bad: 
     async def built(stage: Stage) -> Written:
         return read(await build(agent, stage, cast("Any", known), {"t": "changelog"}, {"source": 3}))
 
-    with pytest.raises(RowRefused):
+    with pytest.raises(RowRefusedError):
         await built(run(agent, chunk, new_state))
     stage = isolate(agent, chunk, new_state, cast("Any", known), {"t": "changelog"})
     records = await built(stage)

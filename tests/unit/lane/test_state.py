@@ -32,10 +32,14 @@ def applied(model: dict[str, Any], writes: list[Effect]) -> dict[str, Any]:
 
 
 @given(
-    st.dictionaries(KEYS, st.integers() | st.none()), st.lists(WRITES, max_size=4), KEYS, KEYS, st.booleans()
+    rows=st.dictionaries(KEYS, st.integers() | st.none()),
+    chunks=st.lists(WRITES, max_size=4),
+    start=KEYS,
+    stop=KEYS,
+    scanned_before=st.booleans(),
 )
 def test_chunk_after_chunk_reads_as_a_plain_dict(
-    rows: dict[str, Any], chunks: list[list[Effect]], start: str, stop: str, *, scanned_before: bool
+    *, rows: dict[str, Any], chunks: list[list[Effect]], start: str, stop: str, scanned_before: bool
 ) -> None:
     """Reads see the writes of the chunk; rows change when it is applied, and only then."""
     table, model = TableState(dict(rows)), dict(rows)
