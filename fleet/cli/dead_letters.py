@@ -61,7 +61,7 @@ def list_letters(
 def count() -> None:
     """Count dead letters by agent and reason."""
     found = Counter((letter["agent"], letter["reason"]) for letter in _letters(None))
-    table = Table("agent", "reason", "dead letters", box=None)
+    table = Table("agent", "reason", "dead letters", box=None, pad_edge=False)
     table.columns[2].justify = "right"
     for (agent, reason), letters in sorted(found.items()):
         table.add_row(printable(agent), printable(reason), str(letters))
@@ -134,7 +134,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _table(letters: list[dict[str, Any]]) -> Table:
-    table = Table("when", "agent", "letter", "reason", "step", "source", "detail", box=None)
+    table = Table("when", "agent", "letter", "reason", "step", "source", "detail", box=None, pad_edge=False)
     for column in table.columns[:5]:
         column.no_wrap = True
     table.columns[5].overflow = table.columns[6].overflow = "fold"

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import orjson
 import typer
 import yaml
-from rich.console import Console
 from rich.table import Table
 
+from agents.router.domain.routing import RuleSet
 from agents.router.domain.rule import Rule, RuleError, parse_rule
+from fleet.cli.people import new_console
 from fleet.errors import FatalError
 from fleet.lane.config import LaneConfig
 from fleet.settings import settings
@@ -22,7 +23,7 @@ from tables.config_writer import change, read_rows
 TOPIC = "fleet.config.routes"
 
 app = typer.Typer(no_args_is_help=True)
-console = Console()
+console = new_console()
 
 
 @app.command("list")
@@ -76,12 +77,12 @@ def load(path: Path) -> list[dict[str, Any]]:
     """
     try:
         found = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise FatalError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(found, list):
         raise FatalError(f"{path} must hold a list of rules")
-    for each in found:
-        parse_rule({"version": 1, **each} if isinstance(each, dict) else each)
+    # As a set too: the second of two rules of one name would silently win.
+    RuleSet.of(parse_rule({"version": 1, **each} if isinstance(each, dict) else each) for each in found)
     return found
 
 

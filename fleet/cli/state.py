@@ -149,7 +149,9 @@ async def _require(host: LaneHost, agent: LaneAgent, partition: int) -> None:
 
 
 def _table(standings: list[Standing]) -> Table:
-    table = Table("source", "first to end", "group at", "tables at", "rows", "verdict", box=None)
+    table = Table(
+        "source", "first to end", "group at", "tables at", "rows", "verdict", box=None, pad_edge=False
+    )
     for column in table.columns[:3]:
         column.no_wrap = True
     for standing in standings:

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
-from fleet.cli.people import for_people
+from fleet.cli.people import for_people, new_console
 from fleet.cli.routes import apply_rules, load
 from fleet.cli.run.demonstration import demonstrate
 from fleet.cli.run.outcome import Outcome
@@ -25,7 +24,7 @@ from stack.embedded import EmbeddedStack
 
 RULES = Path(__file__).parents[3] / "agents" / "router" / "rules.yaml"
 
-console = Console()
+console = new_console()
 
 
 def command(

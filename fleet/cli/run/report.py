@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fleet.cli.run.outcome import Outcome
 from fleet.settings import Settings
@@ -49,7 +50,7 @@ def _checks(outcome: Outcome) -> Table:
     for column in table.columns[1:3]:
         column.justify = "right"
     for check in outcome.checks:
-        verdict = "[green]ok[/green]" if check.holds else "[red]DIFFERS[/red]"
+        verdict = Text("ok", style="green") if check.holds else Text("DIFFERS", style="bold red")
         table.add_row(check.name, f"{check.expected:,}", f"{check.found:,}", verdict)
     return table
 
