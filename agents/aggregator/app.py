@@ -28,7 +28,7 @@ def new_app(config: Settings | None = None) -> LaneApp:
         ),
         app.lane_table(
             OPEN,
-            route_by=lambda key: key.split("|", 2)[1],
+            route_by=_group_of_due,
             help="Windows waiting to close or to expire, keyed <due, epoch ms>|<window>",
         ),
         app.lane_table(
@@ -44,3 +44,15 @@ def new_app(config: Settings | None = None) -> LaneApp:
     declare(aggregator.process)
     add_views(app, tables[0])
     return app
+
+
+def _group_of_due(key: str) -> str:
+    """Return the group of a row of the open windows.
+
+    Raises:
+        KeyError: It is not such a key.
+    """
+    try:
+        return key.split("|", 2)[1]
+    except IndexError:
+        raise KeyError(key) from None

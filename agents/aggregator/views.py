@@ -13,13 +13,15 @@ from typing import Any
 
 from faust.exceptions import SameNode
 
-from agents.aggregator.domain.aggregation import OPEN, PROGRESS, ROWS
+from agents.aggregator.domain.aggregation import OPEN, OPEN_MARK, PROGRESS, ROWS
 from agents.aggregator.domain.windows import SIZES_MS, Window, parse_row_key, row_key
 from fleet.lane import LaneApp
 from fleet.lane.gather import gather
+from fleet.lane.routing import unavailable
 from fleet.lane.tables import LaneTable
 
 MAX_ROWS = 10_000
+MAX_DIGITS = 9
 DEFAULT_TOP = 10
 
 
@@ -36,9 +38,7 @@ def add_views(app: LaneApp, windows: LaneTable) -> None:
             pass
         state = windows.state_of(f"{npi}|")
         if state is None:
-            return view.json(
-                {"error": "state is being loaded: try again"}, status=503, headers={"Retry-After": "1"}
-            )
+            raise unavailable("state is being loaded")
         rows = [
             _shown(key, state.rows[key])
             for kind in kinds
@@ -55,30 +55,32 @@ def _add_views_over_providers(app: LaneApp) -> None:
     @app.page("/windows/{kind}/{start}", name="window")
     async def window(view: Any, request: Any, kind: str, start: str) -> Any:
         """Every provider of one window, most charges first."""
-        if kind not in SIZES_MS:
-            raise view.NotFound(f"window kind {kind}: use hour or day")
+        _check_kind(view, kind)
         start_ms = _epoch_ms(view, start)
+        most = _limit(view, request, MAX_ROWS)
         parts = await gather(
             app,
             request,
             ROWS,
-            lambda: [_shown(key, row) for key, row in _rows(app) if _is(key, kind, start_ms)],
+            lambda asked: [_shown(key, row) for key, row in _rows(app, asked) if _is(key, kind, start_ms)],
         )
         rows = [row for part in parts for row in _list(part)]
-        return view.json({"rows": _by_charges(rows)[: _limit(request, MAX_ROWS)]})
+        return view.json({"rows": _by_charges(rows)[:most]})
 
     @app.page("/top", name="top")
     async def top(view: Any, request: Any) -> Any:
         """Providers by charges over all their windows of one kind (``kind``, by default day)."""
         kind = request.query.get("kind", "day")
-        parts = await gather(app, request, ROWS, lambda: _totals_by_provider(app, kind))
+        _check_kind(view, kind)
+        most = _limit(view, request, DEFAULT_TOP)
+        parts = await gather(app, request, ROWS, lambda asked: _totals_by_provider(app, kind, asked))
         rows = [row for part in parts for row in _list(part)]
-        return view.json({"rows": _by_charges(rows)[: _limit(request, DEFAULT_TOP)]})
+        return view.json({"rows": _by_charges(rows)[:most]})
 
     @app.page("/totals", name="totals")
     async def totals(view: Any, request: Any) -> Any:
         """Claims, charges and late claims over all providers, by window kind; watermarks by partition."""
-        parts = await gather(app, request, ROWS, lambda: _totals(app))
+        parts = await gather(app, request, ROWS, lambda asked: _totals(app, asked))
         merged: dict[str, Any] = {"watermarks": {}, "open_windows": 0, "kinds": {}}
         for part in parts:
             merged["watermarks"].update(part["watermarks"])
@@ -93,9 +95,14 @@ def _list(part: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def _rows(app: LaneApp) -> Iterator[tuple[str, dict[str, Any]]]:
-    for state in app.lane.host.owned(ROWS).values():
-        yield from state.rows.items()
+def _rows(app: LaneApp, asked: set[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return _of(app, ROWS, asked)
+
+
+def _of(app: LaneApp, table: str, asked: set[int]) -> Iterator[tuple[str, Any]]:
+    for partition, state in app.lane.host.owned(table).items():
+        if partition in asked:
+            yield from state.rows.items()
 
 
 def _is(key: str, kind: str, start_ms: int) -> bool:
@@ -117,30 +124,23 @@ def _shown(key: str, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _totals_by_provider(app: LaneApp, kind: str) -> list[dict[str, Any]]:
+def _totals_by_provider(app: LaneApp, kind: str, asked: set[int]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for key, row in _rows(app):
+    for key, row in _rows(app, asked):
         provider, window = parse_row_key(key)
         if window.kind == kind:
             found[provider] = _sum(found.get(provider), row | {"windows": 1})
     return [{"provider": provider, **row} for provider, row in found.items()]
 
 
-def _totals(app: LaneApp) -> dict[str, Any]:
+def _totals(app: LaneApp, asked: set[int]) -> dict[str, Any]:
     kinds: dict[str, dict[str, Any]] = {}
-    for key, row in _rows(app):
+    for key, row in _rows(app, asked):
         _, window = parse_row_key(key)
         kinds[window.kind] = _sum(kinds.get(window.kind), row | {"windows": 1})
-    host = app.lane.host
     return {
-        "watermarks": {
-            key.split("/")[0]: _iso(at["watermark"])
-            for state in host.owned(PROGRESS).values()
-            for key, at in state.rows.items()
-        },
-        "open_windows": sum(
-            mark == "open" for state in host.owned(OPEN).values() for mark in state.rows.values()
-        ),
+        "watermarks": {key.split("/")[0]: _iso(at["watermark"]) for key, at in _of(app, PROGRESS, asked)},
+        "open_windows": sum(mark == OPEN_MARK for _, mark in _of(app, OPEN, asked)),
         "kinds": kinds,
     }
 
@@ -159,9 +159,13 @@ def _by_charges(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-Decimal(row["charges"]), row["provider"]))
 
 
-def _limit(request: Any, most: int) -> int:
-    asked = request.query.get("n", "")
-    return min(int(asked), MAX_ROWS) if asked.isdigit() else most
+def _limit(view: Any, request: Any, usual: int) -> int:
+    asked = request.query.get("n")
+    if asked is None:
+        return usual
+    if not asked.isdecimal():
+        raise view.ParseError(f"n {asked!r}: use a number of rows")
+    return min(int(asked[:MAX_DIGITS]), MAX_ROWS)
 
 
 def _range(view: Any, request: Any) -> tuple[int, int, list[str]]:
@@ -169,9 +173,15 @@ def _range(view: Any, request: Any) -> tuple[int, int, list[str]]:
     start = _epoch_ms(view, query["from"]) if "from" in query else 0
     stop = _epoch_ms(view, query["to"]) if "to" in query else 10**14 - 1
     kind = query.get("kind")
-    if kind is not None and kind not in SIZES_MS:
+    if kind is None:
+        return start, stop, list(SIZES_MS)
+    _check_kind(view, kind)
+    return start, stop, [kind]
+
+
+def _check_kind(view: Any, kind: str) -> None:
+    if kind not in SIZES_MS:
         raise view.ParseError(f"kind {kind!r}: use hour or day")
-    return start, stop, [kind] if kind else list(SIZES_MS)
 
 
 def _epoch_ms(view: Any, text: str) -> int:

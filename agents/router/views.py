@@ -33,18 +33,19 @@ def add_views(app: LaneApp, rules: ConfigTable[RuleSet]) -> None:
     @app.page("/routed", name="routed")
     async def routed(view: Any, request: Any) -> Any:
         """Events by rule, in total over all partitions and workers; exact, as committed."""
-        parts = await gather(app, request, COUNTS, lambda: _counts(app))
+        parts = await gather(app, request, COUNTS, lambda partitions: _counts(app, partitions))
         totals: Counter[str] = Counter()
         for part in parts:
             totals.update(part)
         return view.json(dict(sorted(totals.items())))
 
 
-def _counts(app: LaneApp) -> dict[str, int]:
+def _counts(app: LaneApp, partitions: set[int]) -> dict[str, int]:
     totals: Counter[str] = Counter()
-    for state in app.lane.host.owned(COUNTS).values():
-        for key, count in state.rows.items():
-            totals[key.split("/", 1)[1]] += count
+    for partition, state in app.lane.host.owned(COUNTS).items():
+        if partition in partitions:
+            for key, count in state.rows.items():
+                totals[key.split("/", 1)[1]] += count
     return dict(totals)
 
 

@@ -48,6 +48,10 @@ class Lane:
         """Return the changelog topic of `table`."""
         return str(self._app.tables[table].changelog_topic.get_topic_name())
 
+    def has_table(self, table: str) -> bool:
+        """Return whether one of the app's agents owns `table`."""
+        return any(table in agent.tables for agent in self.host.agents.values())
+
     def table_partitions(self, table: str) -> int:
         """Return the partition count of `table`; 0 while it is not known."""
         info = self.host.topics.get(self.changelog(table))

@@ -4,58 +4,70 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
-from faust.web.exceptions import ServiceUnavailable
+from faust.web.exceptions import ParseError
 
-from fleet.lane.routing import HOPS_HEADER
+from fleet.lane.routing import HOPS_HEADER, unavailable
 
 if TYPE_CHECKING:
     from fleet.lane.app import LaneApp
 
+PARTITIONS_HEADER = "X-Fleet-Partitions"
 
-async def gather(app: LaneApp, request: Any, table: str, local: Callable[[], Any]) -> list[Any]:
-    """Return `local`'s answer of every worker that owns partitions of `table`.
+Local: TypeAlias = Callable[[set[int]], Any]
 
-    A worker that is asked by another one answers for itself alone: its view's whole answer is
-    then one part of the other's, so a view must be able to merge its own answers.
+
+async def gather(app: LaneApp, request: Any, table: str, local: Local) -> list[Any]:
+    """Return `local`'s answer for every partition of `table`, in one part per worker.
+
+    A worker that is asked by another one answers for the partitions that it is asked for, all of
+    them or none: its view's whole answer is then one part of the other's, so a view must be able to
+    merge its own answers.
 
     Args:
         app: The app.
         request: The request; method, query and identity are passed on.
         table: The table.
-        local: Gives this worker's part, JSON-serialisable.
+        local: Gives this worker's part for some of its partitions, JSON-serialisable.
 
     Raises:
         ServiceUnavailable: Some partition has no worker that can answer now.
+        ParseError: The request's own headers between workers make no sense.
     """
-    if request.headers.get(HOPS_HEADER):
-        _require_loaded(app, table, set(app.lane.host.owned(table)))
-        return [local()]
+    if HOPS_HEADER in request.headers:
+        asked = _asked(request)
+        _require_loaded(app, table, asked)
+        return [local(asked)]
     workers = app.lane_router.workers(table)
-    covered = set().union(*workers.values()) if workers else set()
-    if len(covered) < (app.lane.table_partitions(table) or 1):
-        raise ServiceUnavailable("partitions are being assigned: try again")
-    return list(
-        await asyncio.gather(
-            *(_part(app, url, parts, request, table, local) for url, parts in workers.items())
-        )
-    )
+    partitions = app.lane.table_partitions(table)
+    if not partitions or set().union(*workers.values()) != set(range(partitions)):
+        raise unavailable("partitions are being assigned")
+    parts = (_part(app, url, some, request, table, local) for url, some in workers.items())
+    return list(await asyncio.gather(*parts))
 
 
-async def _part(
-    app: LaneApp, url: Any, partitions: set[int], request: Any, table: str, local: Callable[[], Any]
-) -> Any:
+async def _part(app: LaneApp, url: Any, partitions: set[int], request: Any, table: str, local: Local) -> Any:
     if app.lane_router.is_here(url):
         _require_loaded(app, table, partitions)
-        return local()
-    status, _, body = await app.lane_router.forward(url, request, 1)
-    if status != 200:  # noqa: PLR2004
-        raise ServiceUnavailable(f"the worker at {url} cannot answer now: try again")
+        return local(partitions)
+    listed = ",".join(map(str, sorted(partitions)))
+    more = {HOPS_HEADER: "1", PARTITIONS_HEADER: listed}
+    status, _, body = await app.lane_router.forward(url, request, more)
+    if status != HTTPStatus.OK:
+        raise unavailable(f"the worker at {url} cannot answer now")
     return orjson.loads(body)
+
+
+def _asked(request: Any) -> set[int]:
+    listed = request.headers.get(PARTITIONS_HEADER, "").split(",")
+    if not all(text.isdecimal() for text in listed):
+        raise ParseError(f"header {PARTITIONS_HEADER} does not list partitions")
+    return set(map(int, listed))
 
 
 def _require_loaded(app: LaneApp, table: str, partitions: set[int]) -> None:
     if partitions - set(app.lane.host.owned(table)):
-        raise ServiceUnavailable("state is being loaded: try again")
+        raise unavailable("state is being loaded")
