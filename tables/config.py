@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from fleet.errors import EventfleetError, PermanentError
+from fleet.errors import EventfleetError
 from fleet.lane.clients import new_reader
 from fleet.lane.config import LaneConfig
 from fleet.lane.errors import Lost
@@ -34,7 +34,7 @@ class ConfigTable(Generic[Snapshot]):
     Args:
         config: How to reach Kafka.
         topic: The topic.
-        parse: Makes a row of a record's value; a `PermanentError` keeps the row's last good version.
+        parse: Makes a row of a record's key and value; whatever it raises keeps the row's last good version.
         combine: Makes the snapshot of all rows by key.
     """
 
@@ -42,7 +42,7 @@ class ConfigTable(Generic[Snapshot]):
         self,
         config: LaneConfig,
         topic: str,
-        parse: Callable[[bytes], Any],
+        parse: Callable[[str, bytes], Any],
         combine: Callable[[Mapping[str, Any]], Snapshot],
     ) -> None:
         self.topic = topic
@@ -121,14 +121,20 @@ class ConfigTable(Generic[Snapshot]):
                 self.refused.pop(key, None)
                 continue
             try:
-                rows[key] = self._parse(record.value)
-            except PermanentError as error:
-                # What is active stays active: a bad row must not take its good version down.
-                self.refused[key] = f"offset {record.offset}: {error}"
-                log.warning("%s: row %s at offset %d is refused: %s", self.topic, key, record.offset, error)
+                rows[key] = self._parse(key, record.value)
+            except Exception as error:  # noqa: BLE001 - no row, however odd, may stop the table
+                self._refuse(rows, key, record.offset, error)
             else:
                 self.refused.pop(key, None)
                 self.active_since[key] = time.time()
+
+    def _refuse(self, rows: dict[str, Any], key: str, offset: int, error: Exception) -> None:
+        """Note a bad row; what is active stays active, also where the topic no longer has it."""
+        reason = str(error) if isinstance(error, EventfleetError) else type(error).__name__
+        self.refused[key] = f"offset {offset}: {reason}"
+        log.warning("%s: row %s at offset %d is refused: %s", self.topic, key, offset, reason)
+        if key not in rows and key in self._rows:
+            rows[key] = self._rows[key]
 
     def _publish(self, offset: int) -> None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agents.router.domain.routing import Decision, RuleSet
-from agents.router.domain.rule import Rule, parse_rule
+from agents.router.domain.rule import Rule, RuleError, parse_rule
 from fleet.errors import PermanentError
 from fleet.lane import Chunk, DeadLetter, Effect, Emit, Put, Record, State
 from schemas.codec import Codec, schema_ids
@@ -20,9 +20,17 @@ DEAD = "(dead-letters)"
 RULE_HEADER = "fleet_rule"
 
 
-def parse_row(value: bytes) -> Rule:
-    """Return the rule in a row of the rules topic."""
-    return parse_rule(value)
+def parse_row(key: str, value: bytes) -> Rule:
+    """Return the rule in a row of the rules topic.
+
+    Raises:
+        RuleError: The rule is refused, or is in the row of another one, which it would hide.
+    """
+    rule = parse_rule(value)
+    if rule.name != key:
+        message = f"rule {rule.name!r} is in the row of {key!r}"
+        raise RuleError(message, field="name", hint="write it under its own name")
+    return rule
 
 
 def active_rules(rows: Mapping[str, Any]) -> RuleSet:

@@ -87,6 +87,8 @@ def parse_rule(data: bytes | Mapping[str, Any]) -> Rule:
         found = msgspec.json.decode(data) if isinstance(data, bytes) else data
     except msgspec.DecodeError as error:
         raise RuleError(f"rule is not JSON: {error}") from None
+    except RecursionError:
+        raise RuleError("rule is not JSON of a rule: nested too deeply") from None
     if not isinstance(found, Mapping):
         raise RuleError("rule must be an object with name, version, owner, source and targets")
     try:
