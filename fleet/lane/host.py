@@ -140,7 +140,7 @@ class LaneHost:
             await asyncio.Event().wait()
         finally:
             self._served.discard(name)
-            await self._stop([key for key in self._tasks if key[0] == name])
+            await self._end(*self._released([key for key in self._tasks if key[0] == name]))
 
     async def _until_ready(self, agent: LaneAgent) -> None:
         """Wait for what the agent needs first; what is only out of reach is waited for."""
@@ -188,7 +188,8 @@ class LaneHost:
         }
         gone = [key for key in self._tasks if key not in wanted]
         if gone:
-            in_background(self._stop(gone))
+            # Out of the books at once: the next assignment may give the same partition back.
+            in_background(self._end(*self._released(gone)))
         for name, partition in sorted(wanted - set(self._tasks)):
             task = self._tasks[name, partition] = Task(self.agents[name], partition, self)
             self._running[name, partition] = asyncio.ensure_future(self._supervised(task))
@@ -204,9 +205,10 @@ class LaneHost:
             else:
                 return
 
-    async def _stop(self, keys: list[tuple[str, int]]) -> None:
-        tasks = [self._tasks.pop(key) for key in keys if key in self._tasks]
-        running = [self._running.pop(key) for key in keys if key in self._running]
+    def _released(self, keys: list[tuple[str, int]]) -> tuple[list[Task], list[asyncio.Task[None]]]:
+        return [self._tasks.pop(key) for key in keys], [self._running.pop(key) for key in keys]
+
+    async def _end(self, tasks: list[Task], running: list[asyncio.Task[None]]) -> None:
         for task in tasks:
             await task.stop()
         if running:
@@ -220,7 +222,7 @@ class LaneHost:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        await self._stop(list(self._tasks))
+        await self._end(*self._released(list(self._tasks)))
         await background_done(STOP_LIMIT_S)
         await asyncio.wait({asyncio.ensure_future(self.topics.close())}, timeout=1.0)
 
