@@ -47,14 +47,13 @@ class Aggregator:
             facts.append(fact)
             if refused is not None:
                 yield refused
-        last = chunk[-1]
         for outcome in self._aggregation.apply(facts, state, state.partition):
             if isinstance(outcome, Write):
                 yield _written(outcome)
             elif isinstance(outcome, Late):
                 yield _late(chunk[outcome.position], outcome)
             else:
-                yield self._result(outcome, last)
+                yield self._result(outcome, chunk[outcome.position])
 
     def _fact(self, record: Record) -> tuple[Fact | None, DeadLetter | None]:
         try:

@@ -46,13 +46,18 @@ class Fact(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A result to publish: the running one of a window, or its one final."""
+    """A result to publish: the running one of a window, or its one final.
+
+    Event number `position` of the input led to it: for a final the one that moved the watermark,
+    wherever the log is cut into chunks.
+    """
 
     group: str
     window: Window
     row: dict[str, Any]
     watermark_ms: int
     final: bool
+    position: int
 
 
 class Late(NamedTuple):
@@ -121,13 +126,14 @@ class Aggregation:
             if behind or self._passes_due(before_ms, watermark_ms):
                 due = self._due(tables, watermark_ms)
                 behind = len(due) == self.max_closings
-                yield from self._close(due, tables, watermark_ms, touched)
+                yield from self._close(due, tables, watermark_ms, touched, index)
         reached = {"watermark": watermark_ms, "behind": behind}
         if reached != progress:
             yield Write(PROGRESS, progress_key, reached)
         for key, window in touched.items():
             group, _ = parse_row_key(key)
-            yield Result(group, window, tables.get(ROWS, key), watermark_ms, final=False)
+            row = tables.get(ROWS, key)
+            yield Result(group, window, row, watermark_ms, final=False, position=len(facts) - 1)
 
     def _passes_due(self, before_ms: int, after_ms: int) -> bool:
         """Return whether anything can fall due between two watermarks: windows end on whole hours."""
@@ -159,7 +165,12 @@ class Aggregation:
         yield Late(index, window)
 
     def _close(
-        self, due: list[tuple[str, Any]], tables: Tables, watermark_ms: int, touched: dict[str, Window]
+        self,
+        due: list[tuple[str, Any]],
+        tables: Tables,
+        watermark_ms: int,
+        touched: dict[str, Window],
+        index: int,
     ) -> Iterator[Outcome]:
         for due_at, mark in due:
             key = due_at.split("|", 1)[1]
@@ -172,4 +183,4 @@ class Aggregation:
             touched.pop(key, None)
             yield Write(ROWS, key, row)
             yield Write(OPEN, due_key(window.end_ms + self.grace_ms + self.retention_ms, key), CLOSED_MARK)
-            yield Result(group, window, row, watermark_ms, final=True)
+            yield Result(group, window, row, watermark_ms, final=True, position=index)
