@@ -6,6 +6,8 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+import mode.loop
+
 from fleet.errors import FatalError
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ def main(new_app: Callable[[], LaneApp], arguments: Sequence[str]) -> NoReturn:
         new_app: Makes the app.
         arguments: Command-line arguments, without the program's name.
     """
+    # Not by Faust's --loop: it is read when faust is first imported, which is long done.
+    mode.loop.use("uvloop")
     given = list(arguments) or ["worker"]
     try:
         app = new_app()
@@ -32,7 +36,7 @@ def main(new_app: Callable[[], LaneApp], arguments: Sequence[str]) -> NoReturn:
         raise SystemExit(1) from None
     if given[0] == "worker" and not {"-l", "--loglevel"} & set(given):
         given += ["--loglevel", "info"]
-    sys.argv = ["eventfleet", "--loop", "uvloop", *given]
+    sys.argv = ["eventfleet", *given]
     try:
         app.main()
     finally:
