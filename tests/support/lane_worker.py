@@ -6,20 +6,24 @@ Run as ``python -m tests.support.lane_worker APP PORT SOURCE [FAUST ARGUMENTS]``
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from fleet.lane import Emit, LaneApp, Put
 from fleet.lane.worker import main
+from tests.support.polling import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fleet.lane import Chunk, Effect, State
+    from fleet.settings import Settings
 
 TABLE = "sums"
 AGENT = "sum"
@@ -44,15 +48,26 @@ def route_and_sum(source: str) -> Any:
     return total
 
 
-def new_app(app_id: str, port: int, source: str) -> LaneApp:
+async def _told_to_begin() -> None:
+    """Wait for the file that the environment names, if any."""
+    path = os.environ.get("LANE_READY_FILE")
+
+    async def there() -> bool:
+        return path is None or await asyncio.to_thread(Path(path).exists)
+
+    await until(there, 60, "the file to begin with")
+
+
+def new_app(app_id: str, port: int, source: str, settings: Settings | None = None) -> LaneApp:
     """Return the worker's app."""
-    app = LaneApp(app_id, web_port=port)
+    app = LaneApp(app_id, web_port=port, config=settings)
     sums = app.lane_table(TABLE, help="Count and charges per member")
     app.lane_agent(
         name=AGENT,
         sources=[source],
         tables=[sums],
         dead_letters=f"{source}-dead",
+        ready=_told_to_begin,
         max_chunk_records=int(os.environ.get("LANE_CHUNK_RECORDS", "250")),
     )(route_and_sum(source))
     return app

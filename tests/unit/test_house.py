@@ -110,7 +110,7 @@ def test_every_target_is_listed_by_help() -> None:
 def test_missing_python_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     """Without a fitting Python, set-up names the lack and the mending command, and leaves no .venv behind."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("requirements-dev.lock", "pyproject.toml"):
+    for name in ("requirements-dev.lock", "requirements-samples.lock", "pyproject.toml"):
         (tmp_path / name).touch()
     command = ["make", "-C", str(tmp_path), "setup", "PYTHON=no-such-python"]
     result = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -1,0 +1,75 @@
+"""Trap 2: partitions that a worker keeps over a rebalance lost and doubled events.
+
+Faust sought them to the group's committed offset, which is the old one while a transaction's
+commit is pending; chunks in hand were dropped or processed again.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.structs import TopicPartition
+
+from tests.support.lane_host import local_lane
+from tests.support.lane_load import PARTITIONS, Load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.lane_kafka import Cluster
+
+pytestmark = pytest.mark.stack
+
+ROUNDS = 25
+
+
+async def test_kafka_gives_the_old_offset_while_a_commit_is_pending(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """Why nothing but fencing comes before reading offsets: an open transaction hides its own."""
+    group, source = unique("app"), unique("source")
+    await cluster.create({source: 1})
+    async with cluster.producer(transactional_id=unique("tx")) as producer:
+        await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({TopicPartition(source, 0): 30}, group)
+        assert await cluster.committed(group, source) == {0: 0}
+        await producer.commit_transaction()
+
+
+async def test_rebalances_amid_the_work_lose_and_double_nothing(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """Partitions are kept, lost and regained while chunks are in flight, as rebalances do it."""
+    load = await Load.prepared(cluster, unique, seed=2)
+    await load.send(10_000)
+    rng = random.Random(2)
+    async with local_lane(load, assigned=range(PARTITIONS)) as lane:
+        for _ in range(ROUNDS):
+            before = await load.committed()
+            await load.send(400)
+            await load.reached(before + 1)
+            await lane.host.revoked()
+            lane.assign(rng.sample(range(PARTITIONS), rng.randrange(1, PARTITIONS)))
+            lane.assign(sorted({*rng.sample(range(PARTITIONS), 2), rng.randrange(PARTITIONS)}))
+        lane.assign(range(PARTITIONS))
+        await load.consumed()
+        assert lane.host.unready() == []
+    await load.check()
+
+
+async def test_no_chunk_starts_during_a_rebalance(cluster: Cluster, unique: Callable[[str], str]) -> None:
+    """From the revocation until the assignment nothing is committed, and after it all goes on."""
+    load = await Load.prepared(cluster, unique, seed=3)
+    await load.send(5_000)
+    async with local_lane(load) as lane:
+        await load.reached(1)
+        await lane.host.revoked()
+        stopped_at = await load.committed()
+        assert "rebalancing" in lane.host.unready()
+        await load.send(100)
+        assert await load.committed() == stopped_at
+        lane.assign(range(PARTITIONS))
+        await load.consumed()
+    await load.check()

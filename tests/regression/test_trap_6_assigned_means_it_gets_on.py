@@ -1,0 +1,90 @@
+"""Trap 6: a partition that is assigned and dropped stands still; a stale worker robs its owner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.structs import TopicPartition
+
+from fleet.lane import host
+from tests.support.lane_host import LIMIT_S, local_lane
+from tests.support.lane_load import PARTITIONS, Load
+from tests.support.lane_worker import AGENT
+from tests.support.polling import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.lane_kafka import Cluster
+
+pytestmark = pytest.mark.stack
+
+
+async def test_a_fenced_task_gets_on_in_the_next_generation(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """It asks to join anew, and does not take its id back before the group has answered."""
+    load = await Load.prepared(cluster, unique, seed=6)
+    await load.send(2000)
+    async with local_lane(load) as lane:
+        await load.consumed()
+        async with cluster.producer(transactional_id=f"{load.app_id}-{AGENT}-2") as other:
+            await other.begin_transaction()
+            await load.send(2000)
+            await lane.becomes({2: "fenced"})
+            await other.commit_transaction()
+
+            async def asked_to_rejoin() -> bool:
+                return lane.member.rejoins > 0
+
+            await until(asked_to_rejoin, LIMIT_S, "a request for a new generation")
+            assert lane.statuses()[2] == "fenced"
+            assert not await load.is_consumed()
+        lane.assign(range(PARTITIONS))
+        await load.consumed()
+    await load.check()
+
+
+async def test_a_worker_that_the_group_does_not_know_fences_nobody(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """A woken worker acts on an assignment of long ago: it must ask the group before it takes ids."""
+    load = await Load.prepared(cluster, unique, seed=6)
+    await load.send(1000)
+    async with (
+        local_lane(load, assigned=[]) as lane,
+        cluster.producer(transactional_id=f"{load.app_id}-{AGENT}-0") as owner,
+    ):
+        lane.member.known = False
+        lane.assign(range(PARTITIONS))
+
+        async def asked_thrice() -> bool:
+            return lane.member.asked >= 3 * PARTITIONS
+
+        await until(asked_thrice, LIMIT_S, "the group asked")
+        async with owner.transaction():
+            offsets = {TopicPartition(f"{load.source}-dead", 0): 1}
+            await owner.send_offsets_to_transaction(offsets, unique("other"))
+        assert set(lane.statuses().values()) == {"acquiring"}
+        lane.member.known = True
+        await load.consumed()
+    await load.check()
+
+
+async def test_a_task_that_does_not_get_on_starts_again(
+    cluster: Cluster, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records wait and none is committed: the watchdog makes it a loss, which acquires anew."""
+    monkeypatch.setattr(host, "WATCH_EVERY_S", 0.1)
+    load = await Load.prepared(cluster, unique, seed=6)
+    await load.send(4000)
+    async with local_lane(load, progress_limit_s=0.5) as lane:
+        await lane.becomes({1: "running"})
+        stuck = lane.task(1).hold
+        assert stuck is not None
+        stuck.reader.pause(*stuck.sources)  # A reader that gives nothing, for whatever reason.
+        await load.consumed()
+        assert lane.task(1).hold is not stuck
+        assert lane.host.unready() == []
+    await load.check()

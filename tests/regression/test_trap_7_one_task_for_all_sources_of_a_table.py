@@ -1,0 +1,82 @@
+"""Trap 7: two producers for one changelog partition lose updates between their staged writes.
+
+The unit is the task (agent, partition): one transactional id, one state, all source topics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from fleet.lane.errors import Halted
+from fleet.lane.staging import OFFSETS_KEY
+from tests.support.lane_host import local_lane, summing_agent
+from tests.support.lane_load import PARTITIONS, Load
+from tests.support.lane_worker import AGENT, TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.lane_kafka import Cluster
+
+pytestmark = pytest.mark.stack
+
+
+async def test_two_sources_share_one_table_without_lost_updates(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """Charges of the same members come by two topics at once; the sums are exact."""
+    load = await Load.prepared(cluster, unique, seed=7)
+    other = unique("more-charges")
+    await cluster.create({other: PARTITIONS})
+    agent = replace(summing_agent(load), sources=(load.source, other))
+    both = list(load.ledger.charges(12_000))
+    await cluster.send(load.source, both[::2], partitions=PARTITIONS)
+    await cluster.send(other, both[1::2], partitions=PARTITIONS)
+    async with local_lane(load, agent) as lane:
+        ids = {task.hold.transactor._id for task in lane.host.tasks() if task.hold is not None}
+        await load.consumed()
+        await _consumed(load, other)
+        ids |= {task.hold.transactor._id for task in lane.host.tasks() if task.hold is not None}
+    assert ids == {f"{load.app_id}-{AGENT}-{number}" for number in range(PARTITIONS)}
+    seen = [
+        orjson.loads(record.value)["id"]
+        for to in "ab"
+        for record in await cluster.read(f"{load.source}-{to}")
+    ]
+    assert sorted(seen) == list(range(12_000))
+    rows, offsets = await _table(load)
+    assert rows == {member: [count, str(total)] for member, (count, total) in load.ledger.sums.items()}
+    for topic in agent.sources:
+        assert {number: each[topic] for number, each in offsets.items()} == await cluster.ends(topic)
+
+
+async def _consumed(load: Load, topic: str) -> None:
+    await replace(load, source=topic).consumed()
+
+
+async def _table(load: Load) -> tuple[dict[str, Any], dict[int, dict[str, int]]]:
+    """Return the rows, and the source offsets that each partition of them stands at."""
+    rows, offsets = {}, {}
+    for record in await load.cluster.read(f"{load.app_id}-{TABLE}-changelog"):
+        if record.key == OFFSETS_KEY:
+            offsets[record.partition] = orjson.loads(record.value)
+        else:
+            rows[record.key.decode()] = orjson.loads(record.value)
+    return rows, offsets
+
+
+async def test_sources_with_different_partition_counts_are_refused(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """Their records of one key would be on different workers: refused at the start, with the counts."""
+    load = await Load.prepared(cluster, unique, seed=7)
+    other = unique("more-charges")
+    await cluster.create({other: PARTITIONS + 1})
+    agent = replace(summing_agent(load), sources=(load.source, other))
+    with pytest.raises(Halted, match=f"{load.source} has 4, {other} has 5"):
+        async with local_lane(load, agent):
+            pass
