@@ -30,7 +30,8 @@ def fact(hours: float, charges: str = "10.00", group: str = "1234567893") -> Fac
 
 def cut(events: list[Fact], sizes: list[int]) -> list[list[Fact]]:
     """Cut a log into chunks of these sizes, in turn."""
-    chunks, at = [], 0
+    chunks: list[list[Fact]] = []
+    at = 0
     while at < len(events):
         size = sizes[len(chunks) % len(sizes)]
         chunks.append(events[at : at + size])
