@@ -65,11 +65,14 @@ async def test_no_chunk_starts_during_a_rebalance(cluster: Cluster, unique: Call
     await load.send(5_000)
     async with local_lane(load) as lane:
         await load.reached(1)
+        await lane.becomes(dict.fromkeys(range(PARTITIONS), "running"))
         await lane.host.revoked()
-        stopped_at = await load.committed()
+        stopped_at = lane.positions()
         assert "rebalancing" in lane.host.unready()
         await load.send(100)
-        assert await load.committed() == stopped_at
+        await load.reached(sum(stopped_at.values()))
+        assert lane.positions() == stopped_at
+        assert await load.committed() == sum(stopped_at.values())
         lane.assign(range(PARTITIONS))
         await load.consumed()
     await load.check()

@@ -40,6 +40,8 @@ async def test_two_sources_share_one_table_without_lost_updates(
         ids = {task.hold.transactor._id for task in lane.host.tasks() if task.hold is not None}
         await load.consumed()
         await _consumed(load, other)
+        for to in "ab":
+            await cluster.settled(f"{load.source}-{to}")
         ids |= {task.hold.transactor._id for task in lane.host.tasks() if task.hold is not None}
     assert ids == {f"{load.app_id}-{AGENT}-{number}" for number in range(PARTITIONS)}
     seen = [
@@ -61,6 +63,7 @@ async def _consumed(load: Load, topic: str) -> None:
 async def _table(load: Load) -> tuple[dict[str, Any], dict[int, dict[str, int]]]:
     """Return the rows, and the source offsets that each partition of them stands at."""
     rows, offsets = {}, {}
+    await load.cluster.settled(f"{load.app_id}-{TABLE}-changelog")
     for record in await load.cluster.read(f"{load.app_id}-{TABLE}-changelog"):
         if record.key == OFFSETS_KEY:
             offsets[record.partition] = orjson.loads(record.value)

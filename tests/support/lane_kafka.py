@@ -160,8 +160,24 @@ class Cluster:
         async with self.reader() as reader:
             return {tp.partition: offset for tp, offset in (await reader.end_offsets(partitions)).items()}
 
+    async def settled(self, topic: str) -> None:
+        """Wait until no transaction is open on `topic`: its last stable offsets are its ends.
+
+        A commit is confirmed a moment before its markers are in the partitions it wrote to.
+        """
+        partitions = await self._partitions(topic)
+        async with self.reader() as stable, self.reader(committed=False) as all_of_it:
+
+            async def nothing_open() -> bool:
+                return bool(await stable.end_offsets(partitions) == await all_of_it.end_offsets(partitions))
+
+            await until(nothing_open, 30, f"no open transaction on {topic}")
+
     async def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Return the group's committed offset of each partition of `topic`; 0 where it has none."""
+        """Return the group's committed offset of each partition of `topic`; 0 where it has none.
+
+        It may be that of the commit before the last one for a moment (see `settled`).
+        """
         partitions = await self._partitions(topic)
         async with self.admin() as admin:
             found = await admin.list_consumer_group_offsets(group, partitions=partitions)

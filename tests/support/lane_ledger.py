@@ -70,6 +70,7 @@ class Ledger:
         """
         for suffix in ("a", "b"):
             seen: dict[tuple[str, str], list[int]] = defaultdict(list)
+            await cluster.settled(f"{source}-{suffix}")
             for record in await cluster.read(f"{source}-{suffix}"):
                 event = orjson.loads(record.value)
                 seen[suffix, event["member"]].append(event["id"])
@@ -81,6 +82,7 @@ class Ledger:
     async def _check_dead_letters(self, cluster: Cluster, source: str) -> None:
         originals = {(r.topic, r.partition, r.offset): (r.key, r.value) for r in await cluster.read(source)}
         ids = []
+        await cluster.settled(f"{source}-dead")
         for letter in await cluster.read(f"{source}-dead"):
             why = reason_of(letter.headers)
             place = (why["topic"], int(why["partition"]), int(why["offset"]))
@@ -94,7 +96,9 @@ class Ledger:
 async def table_rows(cluster: Cluster, app_id: str) -> dict[str, tuple[int, Decimal]]:
     """Return the sums as the changelog holds them."""
     rows: dict[str, tuple[int, Decimal]] = {}
-    for record in await cluster.read(f"{app_id}-{TABLE}-changelog"):
+    changelog = f"{app_id}-{TABLE}-changelog"
+    await cluster.settled(changelog)
+    for record in await cluster.read(changelog):
         if record.key != OFFSETS_KEY:
             count, charges = orjson.loads(record.value)
             rows[record.key.decode()] = (count, Decimal(charges))
