@@ -1,0 +1,66 @@
+"""What a benchmark asks of the broker: topics, and how far a consumer group has committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.structs import TopicPartition
+
+from benchmarks.claims import PARTITIONS
+from fleet.errors import FatalError
+
+
+class Cluster:
+    """An admin client for the length of a benchmark; an asynchronous context manager."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+
+    async def __aenter__(self) -> Self:
+        await self._admin.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._admin.close()
+
+    async def create(self, topics: Iterable[str], *, compacted: Iterable[str] = ()) -> None:
+        """Create `topics`, and the `compacted` ones, each with `PARTITIONS` partitions.
+
+        Raises:
+            FatalError: The broker refused.
+        """
+        plain = [NewTopic(topic, PARTITIONS, 1) for topic in topics]
+        kept = [
+            NewTopic(name, PARTITIONS, 1, topic_configs={"cleanup.policy": "compact"}) for name in compacted
+        ]
+        answer = await self._admin.create_topics([*plain, *kept])
+        for topic, code, text in answer.topic_errors:
+            if code:
+                raise FatalError(f"Kafka refused to create {topic}: {text or code}", hint="see its log")
+
+    async def delete(self, topics: Iterable[str]) -> None:
+        """Delete `topics`; the broker frees their space soon after."""
+        await self._admin.delete_topics(list(topics))
+
+    async def start_at(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Let `group`, which nobody has joined, start `topic` at these offsets by partition."""
+        starts = {TopicPartition(topic, partition): offset for partition, offset in offsets.items()}
+        member = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap_servers, group_id=group, enable_auto_commit=False
+        )
+        await member.start()
+        try:
+            member.assign(list(starts))
+            await member.commit(starts)
+        finally:
+            await member.stop()
+
+    async def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Return the committed offset of `group` by partition of `topic`; 0 where it has none."""
+        asked = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        found = await self._admin.list_consumer_group_offsets(group, partitions=asked)
+        return {tp.partition: max(0, found[tp].offset) if tp in found else 0 for tp in asked}
