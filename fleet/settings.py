@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,7 +29,7 @@ class Settings(BaseSettings):
     registry_url: str | None = Field(None, description="Confluent-compatible registry base URL.")
     session_timeout_s: float = Field(10.0, description="Group session time-out, seconds.")
     replication_factor: int = Field(1, description="Replication of topics created by the catalogue.")
-    log_level: str = Field("INFO", description="Level of the structured log.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of the log.")
     log_json: bool = Field(False, description="Log as JSON lines, for machines.")
 
     @property

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import logging.config
 import os
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from fleet.errors import FatalError
+from fleet.logs import logging_config
 from fleet.people import for_people
 from fleet.settings import settings
 from gateway.app import new_app
@@ -26,7 +28,7 @@ log = logging.getLogger("gateway")
 def main() -> None:
     """Run the gateway; an error is one line, with exit code 1."""
     config = settings()
-    _set_up_log(config)
+    logging.config.dictConfig(logging_config(config))
     try:
         web.run_app(
             new_app(config),
@@ -49,17 +51,6 @@ def _unusable(config: Settings, error: OSError | OverflowError) -> FatalError:
         f"port {config.gateway_port} of the gateway {why}{reason}",
         hint="free it, or set EVENTFLEET_GATEWAY_PORT to another port",
     )
-
-
-def _set_up_log(config: Settings) -> None:
-    level = config.log_level.upper()
-    if level not in logging.getLevelNamesMapping():
-        raise FatalError(
-            f"EVENTFLEET_LOG_LEVEL={config.log_level} is no level", hint="use DEBUG, INFO, WARNING or ERROR"
-        )
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # Whether Kafka answers is for /health/ready to say; the client logs every try.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 if __name__ == "__main__":

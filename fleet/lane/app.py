@@ -18,6 +18,7 @@ from fleet.lane.routing import LaneRouter
 from fleet.lane.tables import LaneTable, LaneTableManager
 from fleet.lane.transport import LaneTransport
 from fleet.lane.web import add_views
+from fleet.logs import logging_config
 from fleet.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class LaneApp(faust.App):
             "consumer_auto_offset_reset": "earliest",
             "datadir": str(chosen.data_dir / "faust" / f"{name}-{web_port}"),
             "Router": LaneRouter,
+            "logging_config": logging_config(chosen),
             "store": "memory://",
             "stream_wait_empty": False,
             "TableManager": LaneTableManager,

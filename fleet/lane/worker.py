@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import mode.loop
 
-from fleet.errors import FatalError
+from fleet.people import for_people
+from fleet.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fleet.lane.app import LaneApp
 
 
+@for_people()
 def main(new_app: Callable[[], LaneApp], arguments: Sequence[str]) -> NoReturn:
     """Run ``worker`` (the default) or another Faust command (``agents``, ``tables``, …).
 
@@ -26,21 +28,15 @@ def main(new_app: Callable[[], LaneApp], arguments: Sequence[str]) -> NoReturn:
     # Not by Faust's --loop: it is read when faust is first imported, which is long done.
     mode.loop.use("uvloop")
     given = list(arguments) or ["worker"]
-    try:
-        app = new_app()
-        if given[0] == "worker":
-            asyncio.run(app.lane.preflight())
-            app = new_app()  # Faust binds to the loop it first meets: a fresh app for its own.
-    except FatalError as error:
-        print(f"eventfleet: {error}", file=sys.stderr)  # noqa: T201 - the last line for people
-        raise SystemExit(1) from None
-    if given[0] == "worker" and not {"-l", "--loglevel"} & set(given):
-        given += ["--loglevel", "info"]
+    app = new_app()
+    if given[0] == "worker":
+        asyncio.run(app.lane.preflight())
+        app = new_app()  # Faust binds to the loop it first meets: a fresh app for its own.
+        if not {"-l", "--loglevel"} & set(given):
+            given += ["--loglevel", settings().log_level]
     sys.argv = ["eventfleet", *given]
     try:
         app.main()
     finally:
-        fatal = app.lane.host.fatal
-        if fatal is not None:
-            print(f"eventfleet: {fatal}", file=sys.stderr)  # noqa: T201
-            raise SystemExit(1)
+        if app.lane.host.fatal is not None:
+            raise app.lane.host.fatal

@@ -42,7 +42,7 @@ def test_a_signal_ends_it_in_order(settings: Settings, number: signal.Signals) -
         socket.create_connection((settings.host, settings.gateway_port), timeout=5).close()
         process.send_signal(number)
         assert process.wait(LIMIT_S) == 0
-        assert process.stderr.read().splitlines()[-1].endswith("gateway stopped")
+        assert "gateway stopped" in process.stderr.read().splitlines()[-1]
     socket.create_server((settings.host, settings.gateway_port)).close()
 
 
@@ -61,7 +61,7 @@ def test_a_taken_port_is_one_line(settings: Settings) -> None:
     ("variable", "value", "line"),
     [
         ("EVENTFLEET_GATEWAY_PORT", "abc", r"EVENTFLEET_GATEWAY_PORT=abc: Input should be a valid integer"),
-        ("EVENTFLEET_LOG_LEVEL", "LOUD", r"EVENTFLEET_LOG_LEVEL=LOUD is no level: use DEBUG, INFO"),
+        ("EVENTFLEET_LOG_LEVEL", "LOUD", r"EVENTFLEET_LOG_LEVEL=LOUD: Input should be 'DEBUG', 'INFO'"),
     ],
 )
 def test_a_bad_setting_is_one_line(settings: Settings, variable: str, value: str, line: str) -> None:
