@@ -29,6 +29,8 @@ def main() -> None:
     """Run the gateway; an error is one line, with exit code 1."""
     config = settings()
     logging.config.dictConfig(logging_config(config))
+    # Whether Kafka answers is for /health/ready to say; the client logs every try.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         web.run_app(
             new_app(config),

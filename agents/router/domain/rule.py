@@ -89,7 +89,7 @@ def parse_rule(data: bytes | Mapping[str, Any]) -> Rule:
         raise RuleError(f"rule is not JSON: {error}") from None
     except RecursionError:
         raise RuleError("rule is not JSON of a rule: nested too deeply") from None
-    if not isinstance(found, Mapping):
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise RuleError("rule must be an object with name, version, owner, source and targets")
     try:
         rule = msgspec.convert(dict(found), Rule)
