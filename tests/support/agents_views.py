@@ -1,0 +1,48 @@
+"""Web views of workers, asked as anyone may ask them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from tests.support.lane_processes import Worker
+
+ASK_LIMIT_S = 15.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a web view answered."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+async def running(worker: Worker) -> list[int]:
+    """Return the partitions that run on a worker."""
+    return sorted(task["partition"] for task in await worker.tasks() if task["status"] == "running")
+
+
+async def ask(worker: Worker, path: str, **headers: str) -> Answer:
+    """Return a worker's answer to a GET; status 0 where nobody answers.
+
+    Args:
+        worker: The worker.
+        path: Path and query, already quoted.
+        headers: Request headers, with ``_`` for ``-``.
+    """
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    timeout = aiohttp.ClientTimeout(total=ASK_LIMIT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=named) as session,
+            session.get(f"http://127.0.0.1:{worker.port}{path}") as response,
+        ):
+            body = await response.json() if response.content_type == "application/json" else None
+            return Answer(response.status, body, dict(response.headers))
+    except (aiohttp.ClientError, TimeoutError):
+        return Answer(0, None, {})
