@@ -95,21 +95,34 @@ def apply_rules(wanted: list[dict[str, Any]]) -> dict[str, str]:
     outcome: dict[str, str] = {}
 
     def decide(rows: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        outcome.clear()
-        changed: dict[str, bytes | None] = {}
+        changed = changes(wanted, rows)
         for each in wanted:
             name = str(each["name"])
-            before = _before(rows.get(name))
-            rule = parse_rule({**each, "version": before.version + 1 if before else 1})
-            if before is not None and _same(before, rule):
-                outcome[name] = f"unchanged (version {before.version})"
-            else:
-                changed[name] = encode(rule)
-                outcome[name] = f"version {rule.version}"
-        return changed
+            rule = parse_rule(changed.get(name) or rows[name])
+            outcome[name] = (
+                f"version {rule.version}" if name in changed else f"unchanged (version {rule.version})"
+            )
+        return dict(changed)
 
     asyncio.run(change(LaneConfig.of(settings()), TOPIC, decide))
     return outcome
+
+
+def changes(wanted: list[dict[str, Any]], rows: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the new rows of the rules that differ from the table's `rows`.
+
+    Raises:
+        RuleError: A rule is refused.
+    """
+    changed: dict[str, bytes] = {}
+    for each in wanted:
+        name = str(each["name"])
+        row = rows.get(name)
+        rule = parse_rule({**each, "version": _version(row) + 1})
+        before = _before(row)
+        if before is None or not _same(before, rule):
+            changed[name] = encode(rule)
+    return changed
 
 
 def encode(rule: Rule) -> bytes:
@@ -129,6 +142,15 @@ def _before(value: bytes | None) -> Rule | None:
         return parse_rule(value)
     except RuleError:
         return None
+
+
+def _version(value: bytes | None) -> int:
+    """Return the version in a row, also of one that is refused: no version may mean two rules."""
+    try:
+        version = orjson.loads(value or b"{}")["version"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return 0
+    return version if isinstance(version, int) and version > 0 else 0
 
 
 def _same(left: Rule, right: Rule) -> bool:
