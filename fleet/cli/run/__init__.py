@@ -42,7 +42,9 @@ def command(
 
 
 def _run(config: Settings, *, claims: int, seed: int, summary: Path | None, once: bool) -> Outcome:
-    with EmbeddedStack(config, say=console.print), Fleet(config, say=console.print) as fleet:
+    fleet = Fleet(config, say=console.print)
+    fleet.require_ports()
+    with EmbeddedStack(config, say=console.print), fleet:
         asyncio.run(_set_up(config))
         fleet.start()
         outcome = asyncio.run(demonstrate(config, fleet, claims=claims, seed=seed, say=console.print))

@@ -14,7 +14,7 @@ import httpx
 
 from fleet.errors import FatalError
 from fleet.settings import Settings
-from stack.ports import Port, require_free
+from stack.ports import Port, require_distinct, require_free
 from stack.process import Identity, spawn, telling_line, terminate
 
 READY_LIMIT_S = 90.0
@@ -56,6 +56,16 @@ class Fleet:
             if identity is not None:
                 terminate(identity, grace_s=STOP_GRACE_S)
             process.wait()
+
+    def require_ports(self) -> None:
+        """Check the ports of all parts, before anything is started.
+
+        Raises:
+            FatalError: One is taken, or given to two parts; names it and the setting.
+        """
+        ports = [self._port(name, setting) for name, (_, setting) in self.modules.items()]
+        require_distinct(ports)
+        require_free(ports)
 
     def start(self) -> None:
         """Start every part and wait until each says that it is ready.
