@@ -151,8 +151,11 @@ class Task:
         records = hold.from_next(tp, records)
         if not records:
             return
-        await self._until(self._context.flowing())
+        flow = self._context.flowing()
         while not self._stopping.is_set():
+            if not flow.is_set():
+                await self._until(flow)
+                continue  # It may have been stopped again meanwhile.
             self._idle.clear()
             try:
                 await self._transact(hold, tp, records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tests.support.lane_ledger import Ledger
@@ -33,7 +33,7 @@ class Load:
     cluster: Cluster
     app_id: str
     source: str
-    ledger: Ledger
+    ledger: Ledger = field(repr=False)
 
     @classmethod
     async def prepared(
