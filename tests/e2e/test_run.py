@@ -39,6 +39,7 @@ pytestmark = pytest.mark.stack
 def config(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of a fresh machine that has the downloads: free ports, no data."""
     folder = tmp_path_factory.mktemp("run")
+    parts_dir().mkdir(parents=True, exist_ok=True)  # the first test of a fresh clone fetches into it
     (folder / "parts").symlink_to(parts_dir())
     ports = dict(zip(WORKER_PORTS, free_ports(len(WORKER_PORTS)), strict=True))
     return isolated_settings(folder).model_copy(update=ports)

@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer, unused_port
 from fleet.errors import FatalError, PermanentError, TransientError
 from schemas.registry import Registry, SubjectVersion
 
+TIMEOUT_S = 2.0
 AVSC = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}
 
 
@@ -45,7 +46,10 @@ async def registry(script: Script) -> AsyncIterator[Registry]:
     """Return a client of a server that follows the script."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", script.answer)
-    async with TestServer(app) as server, Registry(str(server.make_url("/api")), timeout_s=0.2) as client:
+    async with (
+        TestServer(app) as server,
+        Registry(str(server.make_url("/api")), timeout_s=TIMEOUT_S) as client,
+    ):
         yield client
 
 

@@ -142,6 +142,15 @@ def test_signals_wait_for_the_end_of_the_block() -> None:
     assert done == ["recorded"]
 
 
+@pytest.fixture
+def sigterm_by_default() -> Iterator[None]:
+    """SIGTERM as a fresh process has it, whatever the shared stack of this session set."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("sigterm_by_default")
 def test_sigterm_unwinds_the_block_and_is_restored() -> None:
     """Inside, SIGTERM raises as Ctrl-C does; after, it is what it was."""
     with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
