@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from agents.aggregator.domain.aggregation import Aggregation, Fact, Late, Result, Write
+from agents.aggregator.domain.windows import DAY_MS
 from fleet.errors import PermanentError
 from fleet.lane import Chunk, DeadLetter, Delete, Effect, Emit, Put, Record, State
 from schemas.codec import Codec, schema_ids
@@ -17,6 +18,11 @@ FINALS = "fleet.aggregator.finals"
 LATE = "fleet.aggregator.late"
 NO_NPI = "no-npi"
 SOURCE = "/agents/aggregator"
+MAX_AHEAD_MS = DAY_MS
+"""How far event time may run ahead of the publishing time, which allows for clocks that differ.
+
+One event from far in the future would move the watermark there, and make all that follows late.
+"""
 
 
 class Aggregator:
@@ -68,6 +74,9 @@ class Aggregator:
         except (KeyError, TypeError, AttributeError) as error:
             detail = f"the event has no usable {error}"
             return None, DeadLetter(record, "missing_field", "aggregate", detail)
+        if fact.event_time_ms > record.timestamp + MAX_AHEAD_MS:
+            detail = "event_time is more than a day after the event was published"
+            return None, DeadLetter(record, "event_time_in_future", "aggregate", detail)
         return fact, None
 
     def _result(self, result: Result, cause: Record) -> Emit:

@@ -27,6 +27,7 @@ from tests.support.lane_fakes import SourceRecord
 HOUR_START = TIME.replace(minute=0)
 DAY_START = TIME.replace(hour=0, minute=0)
 MUCH_LATER = TIME + timedelta(days=9)
+PUBLISHED = TIME + timedelta(days=300)
 
 
 @pytest.fixture
@@ -46,7 +47,8 @@ def event(codec: Codec, offset: int = 0, headers: Headers = (), **fields: Any) -
     claim = a_claim(**fields)
     key = (claim["billing_provider"]["npi"] or "no-npi").encode()
     value = codec.encode("canonical.claim-value", claim)
-    return SourceRecord(value, offset, key, "canonical.claim", 0, headers=headers)
+    published_ms = int(PUBLISHED.timestamp() * 1000)
+    return SourceRecord(value, offset, key, "canonical.claim", 0, published_ms, headers)
 
 
 def read(codec: Codec, emits: list[Emit]) -> list[dict[str, Any]]:
@@ -196,3 +198,14 @@ def test_results_do_not_depend_on_chunks(log: tuple[Codec, list[SourceRecord]], 
     for begin, end in pairwise([0, *sorted(cuts), len(records)]):
         parts.chunk(records[begin:end])
     assert outcome(parts) == outcome(whole)
+
+
+def test_an_event_from_the_future_is_set_aside_and_moves_no_watermark(codec: Codec) -> None:
+    """One claim dated far ahead is a dead letter; what follows it is not late."""
+    ahead = event(codec, 0, time=PUBLISHED + timedelta(days=1, seconds=1))
+    allowed = event(codec, 1, time=PUBLISHED + timedelta(days=1))
+    partition = new_partition(codec).chunk([ahead, event(codec, 2)])
+    (letter,) = partition.dead_letters
+    assert (letter.reason, letter.step, letter.record) == ("event_time_in_future", "aggregate", ahead)
+    assert partition.to(LATE) == []
+    assert new_partition(codec).chunk([allowed]).dead_letters == []
