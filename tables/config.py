@@ -16,9 +16,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from fleet.errors import EventfleetError
-from fleet.lane.clients import new_reader
+from fleet.lane.clients import assign_at, new_reader
 from fleet.lane.config import LaneConfig
-from fleet.lane.errors import Lost
 
 log = logging.getLogger(__name__)
 
@@ -92,10 +91,7 @@ class ConfigTable(Generic[Snapshot]):
         tp = TopicPartition(self.topic, 0)
         begin = (await reader.beginning_offsets([tp]))[tp]
         end = (await reader.end_offsets([tp]))[tp]
-        reader.assign([tp])
-        reader.seek(tp, begin)
-        if await reader.position(tp) != begin:
-            raise Lost(f"reader of {self.topic} is not at the beginning")
+        await assign_at(reader, {tp: begin})
         rows: dict[str, Any] = {}
         while await reader.position(tp) < end:
             self._take(rows, await self._fetch(reader, tp))

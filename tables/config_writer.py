@@ -10,14 +10,12 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 
-from aiokafka.structs import TopicPartition
-
 from fleet.errors import TransientError
 from fleet.lane.batches import Batches
 from fleet.lane.bounded import bounded
-from fleet.lane.clients import discard, new_reader
 from fleet.lane.config import LaneConfig
 from fleet.lane.errors import Lost
+from fleet.lane.reading import read_all
 from fleet.lane.topics import Topics
 from fleet.lane.transaction import Transactor
 
@@ -41,25 +39,14 @@ async def read_rows(config: LaneConfig, topic: str) -> Rows:
 
 
 async def _read(config: LaneConfig, topic: str) -> Rows:
-    tp = TopicPartition(topic, 0)
-    reader = new_reader(config)
-    await reader.start()
-    try:
-        begin = (await reader.beginning_offsets([tp]))[tp]
-        end = (await reader.end_offsets([tp]))[tp]
-        reader.assign([tp])
-        reader.seek(tp, begin)
-        rows: Rows = {}
-        while await reader.position(tp) < end:
-            for record in (await reader.getmany(tp, timeout_ms=200)).get(tp, []):
-                key = (record.key or b"").decode()
-                if record.value is None:
-                    rows.pop(key, None)
-                else:
-                    rows[key] = record.value
-        return rows
-    finally:
-        discard(reader)
+    rows: Rows = {}
+    for record in await read_all(config, [topic]):
+        key = (record.key or b"").decode()
+        if record.value is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = record.value
+    return rows
 
 
 async def change(config: LaneConfig, topic: str, decide: Change) -> Mapping[str, bytes | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiokafka.structs import TopicPartition
 
 from fleet.lane.bounded import bounded
-from fleet.lane.clients import discard, new_reader
+from fleet.lane.clients import assign_at, discard, new_reader
 from fleet.lane.errors import Halted
 from fleet.lane.loader import Loaded, load
 from fleet.lane.state import TableState
@@ -103,9 +103,7 @@ async def acquire(hold: Hold) -> None:
     ends = await bounded(hold.reader.end_offsets(hold.sources), limit_s, "reading source offsets")
     for tp in hold.sources:
         hold.next[tp] = start_offset(tp, committed[tp], loaded, begins[tp], ends[tp])
-    hold.reader.assign(hold.sources)
-    for tp, offset in hold.next.items():
-        hold.reader.seek(tp, offset)
+    await bounded(assign_at(hold.reader, hold.next), limit_s, "taking the position")
     hold.ready = True
 
 

@@ -13,9 +13,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.producer import sender
 
 from fleet.lane.bounded import in_background
+from fleet.lane.errors import Lost
 from fleet.lane.fetched import use_light_records
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiokafka.structs import TopicPartition
+
     from fleet.lane.config import LaneConfig
 
 # Back-to-back transactions: with the library's 20 ms the 90th percentile of a commit was
@@ -70,6 +75,23 @@ def new_reader(config: LaneConfig, *, max_fetch_bytes: int = 2 << 20) -> AIOKafk
         request_timeout_ms=int(config.request_timeout_s * 1000),
         retry_backoff_ms=20,
     )
+
+
+async def assign_at(reader: AIOKafkaConsumer, at: Mapping[TopicPartition, int]) -> None:
+    """Let `reader` read from exactly these offsets: the one way that anything here is assigned.
+
+    Raises:
+        Lost: It stands elsewhere.
+    """
+    reader.assign(list(at))
+    for tp, offset in at.items():
+        # Explicit, with nothing awaited since the assignment: seek_to_beginning loses to a
+        # reset in flight and then reads nothing (engine trap 8).
+        reader.seek(tp, offset)
+    for tp, offset in at.items():
+        if await reader.position(tp) != offset:
+            where = f"{tp.topic}/{tp.partition}"
+            raise Lost(f"reader of {where} is not at the beginning of what it is to read, offset {offset}")
 
 
 def discard(client: AIOKafkaProducer | AIOKafkaConsumer | None) -> None:

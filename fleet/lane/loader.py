@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from fleet.lane.clients import assign_at
 from fleet.lane.errors import Lost
 from fleet.lane.staging import OFFSETS_KEY
 
@@ -49,14 +50,7 @@ async def load(reader: AIOKafkaConsumer, tps: Sequence[TopicPartition]) -> dict[
     """
     begins = await reader.beginning_offsets(tps)
     ends = await reader.end_offsets(tps)
-    reader.assign(tps)
-    for tp in tps:
-        # An explicit seek with nothing awaited since the assignment: seek_to_beginning loses to
-        # a reset in flight and then reads nothing (engine trap 8).
-        reader.seek(tp, begins[tp])
-    for tp in tps:
-        if await reader.position(tp) != begins[tp]:
-            raise Lost(f"reader of {tp.topic}/{tp.partition} is not at the beginning")
+    await assign_at(reader, begins)
     loaded = {tp: Loaded() for tp in tps}
     moved_at = time.monotonic()
     while behind := [tp for tp in tps if await reader.position(tp) < ends[tp]]:

@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from fleet.errors import TransientError
 from fleet.lane.bounded import bounded, in_background
-from fleet.lane.clients import STOP_LIMIT_S, new_reader
+from fleet.lane.clients import STOP_LIMIT_S, assign_at, new_reader
 from fleet.lane.errors import Lost
 from fleet.lane.topics import Topics
 
@@ -54,7 +54,7 @@ async def read(
         tps = await _partitions(config, topics)
         begins, ends = await reader.beginning_offsets(tps), await reader.end_offsets(tps)
         at = {tp: max(begins[tp], (start or {}).get(tp, 0)) for tp in tps}
-        await _assign(reader, at)
+        await assign_at(reader, at)
         moved_at = time.monotonic()
         while behind := [tp for tp in tps if await reader.position(tp) < ends[tp]]:
             fetched = await reader.getmany(*behind, timeout_ms=FETCH_TIMEOUT_MS, max_records=MAX_RECORDS)
@@ -84,7 +84,7 @@ async def read_one(config: LaneConfig, topic: str, partition: int, offset: int) 
         if not begins[tp] <= offset < ends[tp]:
             return None
         at = {tp: offset}
-        await _assign(reader, at)
+        await assign_at(reader, at)
         deadline = time.monotonic() + NO_PROGRESS_LIMIT_S
         while await reader.position(tp) <= offset and time.monotonic() < deadline:
             for record in (await reader.getmany(tp, timeout_ms=FETCH_TIMEOUT_MS, max_records=1)).get(tp, []):
@@ -138,14 +138,3 @@ async def _partitions(config: LaneConfig, topics: list[str]) -> list[TopicPartit
     finally:
         await known.close()
     return [TopicPartition(topic, number) for topic in topics for number in range(counts[topic])]
-
-
-async def _assign(reader: AIOKafkaConsumer, at: Mapping[TopicPartition, int]) -> None:
-    reader.assign(list(at))
-    for tp, offset in at.items():
-        # Explicit, with nothing awaited since the assignment: seek_to_beginning loses to a
-        # reset in flight and then reads nothing (engine trap 8).
-        reader.seek(tp, offset)
-    for tp, offset in at.items():
-        if await reader.position(tp) != offset:
-            raise Lost(f"reader of {tp.topic}/{tp.partition} is not at offset {offset}")

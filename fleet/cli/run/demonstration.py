@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka.structs import TopicPartition
 
 from agents.normalizer.ledger import Ledger, count_and_sum
+from agents.normalizer.normalize import NO_NPI
 from fleet.cli.run.outcome import Check, Outcome
 from fleet.cli.run.processes import Fleet
 from fleet.cli.run.publish import TOPIC, RawFile, generated_files, publish, real_files
@@ -32,7 +33,6 @@ POLL_S = 0.3
 KIND = "day"
 TOP = 5
 ALL = 10_000
-NO_NPI = "no-npi"
 PROGRESS_EVERY = 25
 
 Say = Callable[[str], Any]
