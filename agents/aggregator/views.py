@@ -40,9 +40,11 @@ def add_views(app: LaneApp, windows: LaneTable) -> None:
         if state is None:
             raise unavailable("state is being loaded")
         rows = [
-            _shown(key, state.rows[key])
+            _shown(key, row)
             for kind in kinds
-            for key in state.scan(row_key(npi, Window(kind, start, 0)), row_key(npi, Window(kind, stop, 0)))
+            for key, row in state.scan(
+                row_key(npi, Window(kind, start, 0)), row_key(npi, Window(kind, stop, 0))
+            )
         ]
         if not rows:
             raise view.NotFound(f"no windows of provider {npi}")
@@ -102,7 +104,7 @@ def _rows(app: LaneApp, asked: set[int]) -> Iterator[tuple[str, dict[str, Any]]]
 def _of(app: LaneApp, table: str, asked: set[int]) -> Iterator[tuple[str, Any]]:
     for partition, state in app.lane.host.owned(table).items():
         if partition in asked:
-            yield from state.rows.items()
+            yield from state.items()
 
 
 def _is(key: str, kind: str, start_ms: int) -> bool:

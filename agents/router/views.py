@@ -44,7 +44,7 @@ def _counts(app: LaneApp, partitions: set[int]) -> dict[str, int]:
     totals: Counter[str] = Counter()
     for partition, state in app.lane.host.owned(COUNTS).items():
         if partition in partitions:
-            for key, count in state.rows.items():
+            for key, count in state.items():
                 totals[key.split("/", 1)[1]] += count
     return dict(totals)
 

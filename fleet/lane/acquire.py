@@ -9,15 +9,17 @@ from aiokafka.structs import TopicPartition
 from fleet.lane.bounded import bounded
 from fleet.lane.clients import assign_at, discard, new_reader
 from fleet.lane.errors import Halted
-from fleet.lane.loader import Loaded, load
-from fleet.lane.state import TableState
+from fleet.lane.loader import load
 from fleet.lane.transaction import Transactor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiokafka import ConsumerRecord
 
     from fleet.lane.agent import LaneAgent
     from fleet.lane.context import LaneContext
+    from fleet.lane.store import Store
 
 
 LOAD_FETCH_BYTES = 8 << 20
@@ -30,7 +32,7 @@ class Hold:
         transactor: The fenced producer.
         reader: The consumer, positioned by the lane alone.
         next: Next source offset of each source partition; moved by a confirmed commit only.
-        tables: Committed state by table name.
+        tables: Store of committed rows by table name.
         changelogs: Changelog topic by table name.
     """
 
@@ -44,7 +46,7 @@ class Hold:
         )
         self.reader = new_reader(context.config, max_fetch_bytes=agent.max_fetch_bytes)
         self.next: dict[TopicPartition, int] = {}
-        self.tables: dict[str, TableState] = {}
+        self.tables: dict[str, Store] = {}
         self.changelogs = {table: context.changelog(table) for table in agent.tables}
         self.ready = False
 
@@ -70,15 +72,17 @@ class Hold:
 
     def rows(self) -> int:
         """Return the rows of all tables."""
-        return sum(len(table.rows) for table in self.tables.values())
+        return sum(len(table) for table in self.tables.values())
 
     def offsets_text(self) -> str:
         """Return the next offsets, as people read them."""
         return ", ".join(f"{tp.topic} {offset}" for tp, offset in self.next.items())
 
     def discard(self) -> None:
-        """Give up producer and reader in the background."""
+        """Close the stores; give up producer and reader in the background."""
         self.ready = False
+        for store in self.tables.values():
+            store.close()
         self.transactor.discard()
         discard(self.reader)
 
@@ -98,39 +102,41 @@ async def acquire(hold: Hold) -> None:
     committed = await bounded(
         context.topics.committed(context.group, hold.sources), limit_s, "reading committed offsets"
     )
-    loaded = await _load_tables(hold)
+    await _load_tables(hold)
     begins = await bounded(hold.reader.beginning_offsets(hold.sources), limit_s, "reading source offsets")
     ends = await bounded(hold.reader.end_offsets(hold.sources), limit_s, "reading source offsets")
     for tp in hold.sources:
-        hold.next[tp] = start_offset(tp, committed[tp], loaded, begins[tp], ends[tp])
+        hold.next[tp] = start_offset(tp, committed[tp], hold.tables, begins[tp], ends[tp])
     await bounded(assign_at(hold.reader, hold.next), limit_s, "taking the position")
     hold.ready = True
 
 
-async def _load_tables(hold: Hold) -> dict[str, Loaded]:
+async def _load_tables(hold: Hold) -> None:
     if not hold.changelogs:
-        return {}
-    reader = new_reader(hold.context.config, max_fetch_bytes=LOAD_FETCH_BYTES)
+        return
+    context = hold.context
+    for table in hold.changelogs:
+        hold.tables[table] = await context.stores.open(table, hold.partition)
+    reader = new_reader(context.config, max_fetch_bytes=LOAD_FETCH_BYTES)
     try:
-        await bounded(reader.start(), hold.context.config.acquire_limit_s, "changelog reader")
-        tps = {table: TopicPartition(topic, hold.partition) for table, topic in hold.changelogs.items()}
-        contents = await load(reader, list(tps.values()))
+        await bounded(reader.start(), context.config.acquire_limit_s, "changelog reader")
+        changelogs = {
+            table: TopicPartition(topic, hold.partition) for table, topic in hold.changelogs.items()
+        }
+        await load(reader, {tp: hold.tables[table] for table, tp in changelogs.items()})
     finally:
         discard(reader)
-    loaded = {table: contents[tp] for table, tp in tps.items()}
-    hold.tables = {table: TableState(content.rows) for table, content in loaded.items()}
-    return loaded
 
 
 def start_offset(
-    tp: TopicPartition, committed: int | None, loaded: dict[str, Loaded], begin: int, end: int
+    tp: TopicPartition, committed: int | None, tables: Mapping[str, Store], begin: int, end: int
 ) -> int:
     """Return where to go on, or refuse where going on would lose or repeat events.
 
     Args:
         tp: Source partition.
         committed: The group's committed offset, or None.
-        loaded: What each table's changelog holds.
+        tables: Store of each table, brought to the end of its changelog.
         begin: First offset that the source still has.
         end: Last stable offset of the source.
 
@@ -138,9 +144,9 @@ def start_offset(
         Halted: The group's offset, the tables' offset and the source do not agree.
     """
     where = f"{tp.topic}/{tp.partition}"
-    for table, content in loaded.items():
-        stands_at = content.offsets.get(tp.topic)
-        if stands_at != committed or (stands_at is None and content.rows):
+    for table, store in tables.items():
+        stands_at = store.offsets.get(tp.topic)
+        if stands_at != committed or (stands_at is None and any(True for _ in store.items())):
             message = f"table {table} stands at offset {stands_at} of {where}, the group at {committed}"
             raise Halted(message, hint="see `eventfleet state show`, then `eventfleet state adopt`")
     if committed is None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fleet.lane.agent import LaneAgent
     from fleet.lane.config import LaneConfig
     from fleet.lane.membership import Membership
+    from fleet.lane.stores import Stores
     from fleet.lane.topics import Topics
 
 
@@ -20,6 +21,7 @@ class LaneContext(Protocol):
     config: LaneConfig
     group: str
     topics: Topics
+    stores: Stores
 
     @property
     def generation(self) -> int:

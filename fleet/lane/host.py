@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fleet.errors import FatalError, TransientError
 from fleet.lane.bounded import background_done, in_background
 from fleet.lane.context import same_partitions
+from fleet.lane.stores import Stores
 from fleet.lane.task import Status, Task
 from fleet.lane.topics import Topics
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fleet.lane.agent import LaneAgent
     from fleet.lane.config import LaneConfig
     from fleet.lane.membership import Membership
-    from fleet.lane.state import TableState
+    from fleet.lane.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class LaneHost:
         group: Consumer group, which is the app's id.
         changelog: Gives the changelog topic of a table.
         membership: Gives the group membership, once the worker has joined.
+        stores: Opens the stores of table partitions; all in memory by default.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class LaneHost:
         group: str,
         changelog: Callable[[str], str],
         membership: Callable[[], Membership],
+        stores: Stores | None = None,
     ) -> None:
         self.config = config
         self.group = group
         self.topics = Topics(config)
+        self.stores = stores or Stores()
         self.agents: dict[str, LaneAgent] = {}
         self.generation = 0
         self.fatal: FatalError | None = None
@@ -253,7 +257,7 @@ class LaneHost:
         reasons.extend(f"agent {name} has not started" for name in self.agents if name not in self._served)
         return reasons
 
-    def partition_state(self, table: str, partition: int) -> TableState | None:
+    def partition_state(self, table: str, partition: int) -> Store | None:
         """Return a table partition that this worker owns and has loaded, or None."""
         for task in self._tasks.values():
             hold = task.hold
@@ -261,7 +265,7 @@ class LaneHost:
                 return hold.tables[table]
         return None
 
-    def owned(self, table: str) -> dict[int, TableState]:
+    def owned(self, table: str) -> dict[int, Store]:
         """Return the loaded partitions of `table` on this worker."""
         return {
             task.partition: task.hold.tables[table]

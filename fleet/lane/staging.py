@@ -13,7 +13,8 @@ from fleet.lane.batches import Batches, record_bytes
 from fleet.lane.dead_letters import claim_checks, dead_letter_headers
 from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
 from fleet.lane.partitioner import partition_of
-from fleet.lane.state import DELETED, State
+from fleet.lane.state import State
+from fleet.lane.store import DELETED, OFFSETS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from fleet.lane.topics import TopicInfo, Topics
 
 _UNTOUCHED: Final = object()
-
-OFFSETS_KEY = b"\x00next-offsets"
-"""Changelog key of the source offsets that the table's content stands at (engine trap 9)."""
 
 
 class RowRefusedError(PermanentError):

@@ -20,9 +20,10 @@ from fleet.lane.agent import LaneAgent
 from fleet.lane.batches import Batches
 from fleet.lane.errors import Fenced, Halted
 from fleet.lane.host import LaneHost
-from fleet.lane.loader import Loaded, load
+from fleet.lane.loader import load
 from fleet.lane.reading import kafka_trouble, open_reader
-from fleet.lane.staging import OFFSETS_KEY
+from fleet.lane.store import OFFSETS_KEY, Store
+from fleet.lane.stores import MemoryStore
 
 SHOW = "see `eventfleet state show`"
 
@@ -104,22 +105,25 @@ async def look(host: LaneHost, agent: LaneAgent, partition: int) -> Standing:
         ends = await reader.end_offsets(sources)
         changelogs = {table: TopicPartition(host.changelog(table), partition) for table in agent.tables}
         await host.topics.ensure(tp.topic for tp in changelogs.values())
-        there = [tp for tp in changelogs.values() if host.topics.get(tp.topic) is not None]
-        contents = await load(reader, there) if there else {}
-    loaded = {table: contents.get(tp, Loaded()) for table, tp in changelogs.items()}
+        stores: dict[str, Store] = {table: MemoryStore() for table in changelogs}
+        there = {
+            tp: stores[table] for table, tp in changelogs.items() if host.topics.get(tp.topic) is not None
+        }
+        if there:
+            await load(reader, there)
     found = {}
     for tp in sources:
-        differs = _difference(tp, committed[tp], loaded, begins[tp], ends[tp])
+        differs = _difference(tp, committed[tp], stores, begins[tp], ends[tp])
         found[tp] = Source(committed[tp], begins[tp], ends[tp], differs)
-    tables = {table: TableAt(content.offsets, len(content.rows)) for table, content in loaded.items()}
+    tables = {table: TableAt(store.offsets, len(store)) for table, store in stores.items()}
     return Standing(agent.name, found, tables)
 
 
 def _difference(
-    tp: TopicPartition, committed: int | None, loaded: dict[str, Loaded], begin: int, end: int
+    tp: TopicPartition, committed: int | None, tables: Mapping[str, Store], begin: int, end: int
 ) -> str:
     try:
-        start_offset(tp, committed, loaded, begin, end)
+        start_offset(tp, committed, tables, begin, end)
     except Halted as error:
         return error.message
     return ""

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+DELETED: Final = object()
+"""In place of a row that is removed."""
+
+OFFSETS_KEY: Final = b"\x00next-offsets"
+"""Changelog key of the source offsets that the table's content stands at (engine trap 9)."""
+
+_LAST_BEFORE_SURROGATES, _FIRST_AFTER_SURROGATES, _LAST = "\ud7ff", "\ue000", "\U0010ffff"
 
 
 class Store(Protocol):
@@ -15,7 +23,8 @@ class Store(Protocol):
     changelog: after a crash it is opened again and the rest of the changelog is read.
 
     Attributes:
-        position: Next changelog offset to apply; None while nothing was.
+        position: Next changelog offset to apply, or an earlier one; None while nothing was. To
+            replay from an earlier one gives the same rows, once the end is reached.
         offsets: Next source offset by topic that the rows stand at.
     """
 
@@ -36,19 +45,28 @@ class Store(Protocol):
         """Yield (key, row), all of them; safe while rows are applied."""
         ...
 
-    def scan(self, start: str, stop: str) -> Iterator[tuple[str, Any]]:
-        """Yield (key, row) of the half-open range [start, stop), ordered by the UTF-8 bytes of the key."""
+    def scan(self, start: str, stop: str | None) -> Iterator[tuple[str, Any]]:
+        """Yield (key, row) of the half-open range [start, stop), ordered by the UTF-8 bytes of the key.
+
+        Not to be continued after rows are applied. Without a `stop` it goes to the last key.
+        """
         ...
 
     def apply(self, rows: Mapping[str, Any], offsets: Mapping[str, int], position: int | None) -> None:
-        """Make `rows` the committed ones (`DELETED` removes), with where they stand, in one step."""
+        """Make `rows` the committed ones (`DELETED` removes), with where they stand, in one step.
+
+        Args:
+            rows: Rows by key.
+            offsets: Next source offset by topic, after them.
+            position: Next changelog offset after them; None where it is not known.
+        """
         ...
 
     def replay(self, records: Iterable[Any], position: int) -> None:
         """Apply changelog records, in order, in bulk: a value is JSON, None a tombstone.
 
         Args:
-            records: Records with ``key`` and ``value``; one key holds the source offsets.
+            records: Records with ``key`` and ``value``; `OFFSETS_KEY` holds the source offsets.
             position: Next changelog offset after them.
         """
         ...
@@ -60,3 +78,13 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of files; the store is not used again."""
         ...
+
+
+def after_prefix(prefix: str) -> str | None:
+    """Return the least text after all that begin with `prefix`, or None where there is none."""
+    kept = prefix.rstrip(_LAST)
+    if not kept:
+        return None
+    last = kept[-1]
+    # Surrogates are no text of their own: they have no UTF-8.
+    return kept[:-1] + (_FIRST_AFTER_SURROGATES if last == _LAST_BEFORE_SURROGATES else chr(ord(last) + 1))

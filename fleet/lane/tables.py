@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from faust.tables.manager import TableManager
 from faust.tables.table import Table
@@ -12,7 +12,9 @@ from fleet.lane.partitioner import partition_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fleet.lane.state import TableState
+    from fleet.lane.store import Store
+
+_MISSING: Final = object()
 
 
 class LaneTable(Table[str, Any]):
@@ -64,7 +66,7 @@ class LaneTable(Table[str, Any]):
     async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: tasks acquire their own state."""
 
-    def state_of(self, key: str) -> TableState | None:
+    def state_of(self, key: str) -> Store | None:
         """Return the loaded partition that holds `key`, or None where this worker has it not."""
         partitions = self.app.lane.table_partitions(self.name)
         if not partitions:
@@ -73,7 +75,7 @@ class LaneTable(Table[str, Any]):
             partition = self.partition_of(key, partitions)
         except KeyError:
             return None
-        found: TableState | None = self.app.lane.host.partition_state(self.name, partition)
+        found: Store | None = self.app.lane.host.partition_state(self.name, partition)
         return found
 
     def __getitem__(self, key: str) -> Any:
@@ -83,21 +85,22 @@ class LaneTable(Table[str, Any]):
             KeyError: No such row here.
         """
         state = self.state_of(key)
-        if state is None:
+        row = _MISSING if state is None else state.get(key, _MISSING)
+        if row is _MISSING:
             raise KeyError(key)
-        return state.rows[key]
+        return row
 
     def __contains__(self, key: object) -> bool:
         state = self.state_of(str(key))
-        return state is not None and key in state.rows
+        return state is not None and key in state
 
     def __iter__(self) -> Iterator[str]:
         for state in self.app.lane.host.owned(self.name).values():
-            yield from list(state.rows)
+            yield from (key for key, _ in state.items())
 
     def __len__(self) -> int:
-        owned: dict[int, TableState] = self.app.lane.host.owned(self.name)
-        return sum(len(state.rows) for state in owned.values())
+        owned: dict[int, Store] = self.app.lane.host.owned(self.name)
+        return sum(len(state) for state in owned.values())
 
     def __setitem__(self, key: str, value: Any) -> NoReturn:
         self._refuse()

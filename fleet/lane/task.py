@@ -173,14 +173,16 @@ class Task:
         agent = self.agent
         await agent.prepare(records)
         after = {**hold.next, tp: records[-1].offset + 1}
-        stage, batches = await self._staged(hold, records, {each.topic: at for each, at in after.items()})
+        offsets = {each.topic: at for each, at in after.items()}
+        stage, batches = await self._staged(hold, records, offsets)
         started = time.monotonic()
-        await hold.transactor.commit(batches, after)
+        written = await hold.transactor.commit(batches, after)
         metrics.COMMIT_SECONDS.labels(agent.name).observe(time.monotonic() - started)
         # Confirmed: only now does anything local change.
         hold.next = after
         for table, rows in stage.state.staged.items():
-            hold.tables[table].apply(rows)
+            position = written.get((hold.changelogs[table], self.partition))
+            hold.tables[table].apply(rows, offsets, position)
         self.progressed_at = time.monotonic()
         self._count(stage, len(records), hold)
 
@@ -209,7 +211,7 @@ class Task:
         for letter in stage.dead_letters:
             metrics.DEAD_LETTERS.labels(self.agent.name, letter.reason).inc()
         for table, state in hold.tables.items():
-            metrics.STATE_ROWS.labels(table, labels[1]).set(len(state.rows))
+            metrics.STATE_ROWS.labels(table, labels[1]).set(len(state))
 
     def lag(self) -> int:
         """Return how many offsets lie between the position and the last stable offset."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 from aiokafka.structs import TopicPartition
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from fleet.lane.batches import Batches
     from fleet.lane.config import LaneConfig
+
+Written: TypeAlias = dict[tuple[str, int], int]
 
 FENCES = (ProducerFenced, InvalidProducerEpoch)
 
@@ -44,11 +46,15 @@ class Transactor:
         await self._producer.start()
         await self._producer._txn_manager.wait_for_pid()  # noqa: SLF001 - no public equivalent
 
-    async def commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> None:
+    async def commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> Written:
         """Write `batches` and the source `offsets` in one transaction.
 
         Returns only after Kafka confirmed the commit. Any other end means that the outcome
         is unknown: this object must be discarded.
+
+        Returns:
+            Offset after the last record written, by (topic, partition); without those that the
+            broker did not tell.
 
         Raises:
             Fenced: Another producer has the transactional id (or the coordinator is out of reach,
@@ -56,7 +62,7 @@ class Transactor:
             Lost: Anything else.
         """
         try:
-            await bounded(
+            return await bounded(
                 self._commit(batches, offsets), self._config.transaction_limit_s, f"transaction of {self._id}"
             )
         except Lost:
@@ -66,7 +72,7 @@ class Transactor:
         except Exception as error:
             raise Lost(f"transaction of {self._id} failed: {type(error).__name__}: {error}") from error
 
-    async def _commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> None:
+    async def _commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> Written:
         producer = self._producer
         await producer.begin_transaction()
         deliveries = []
@@ -74,13 +80,17 @@ class Transactor:
             for builder in builders:
                 delivery = await producer.send_batch(builder, topic, partition=partition)
                 delivery.add_done_callback(_noted)
-                deliveries.append(delivery)
-        for delivery in deliveries:
+                deliveries.append((delivery, builder.record_count()))
+        written: Written = {}
+        for delivery, records in deliveries:
             # The client commits although a batch failed (engine trap 1): check each one first.
-            await delivery
+            sent = await delivery
+            if sent.offset >= 0:  # Not told of a batch that had arrived before the client tried again.
+                written[sent.topic, sent.partition] = sent.offset + records
         if offsets:
             await producer.send_offsets_to_transaction(dict(offsets), self._group)
         await producer.commit_transaction()
+        return written
 
     def discard(self) -> None:
         """Give the producer up in the background."""

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from fleet.lane.errors import Halted
-from fleet.lane.staging import OFFSETS_KEY
+from fleet.lane.store import OFFSETS_KEY
 from tests.support.lane_host import local_lane, summing_agent
 from tests.support.lane_load import PARTITIONS, Load
 from tests.support.lane_worker import AGENT, TABLE

@@ -5,7 +5,7 @@ A reset to the end that is in flight wins over ``seek_to_beginning``; the load t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -16,7 +16,8 @@ from fleet.lane.clients import new_reader
 from fleet.lane.config import LaneConfig
 from fleet.lane.errors import Lost
 from fleet.lane.loader import load
-from fleet.lane.staging import OFFSETS_KEY
+from fleet.lane.store import OFFSETS_KEY
+from fleet.lane.stores import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,13 +53,15 @@ async def _changelog(cluster: Cluster, name: str, transactions: int) -> None:
                 await producer.commit_transaction()
 
 
-async def _loaded(cluster: Cluster, tp: TopicPartition) -> Any:
+async def _loaded(cluster: Cluster, tp: TopicPartition) -> MemoryStore:
     reader = new_reader(LaneConfig(bootstrap_servers=cluster.servers))
     await reader.start()
     try:
-        return (await load(reader, [tp]))[tp]
+        store = MemoryStore()
+        await load(reader, {tp: store})
     finally:
         await reader.stop()
+    return store
 
 
 async def test_every_load_is_a_whole_one(cluster: Cluster, unique: Callable[[str], str]) -> None:
@@ -67,7 +70,7 @@ async def test_every_load_is_a_whole_one(cluster: Cluster, unique: Callable[[str
     await _changelog(cluster, name, TRANSACTIONS)
     for _ in range(LOADS):
         loaded = await _loaded(cluster, TopicPartition(name, 0))
-        assert loaded.rows == ROWS
+        assert dict(loaded.items()) == ROWS
         assert loaded.offsets == {"source": TRANSACTIONS}
 
 
@@ -76,7 +79,7 @@ async def test_an_empty_changelog_loads_as_empty(cluster: Cluster, unique: Calla
     name = unique("changelog")
     await cluster.create({name: 1}, cleanup_policy="compact")
     loaded = await _loaded(cluster, TopicPartition(name, 0))
-    assert (loaded.rows, loaded.offsets, loaded.records) == ({}, {}, 0)
+    assert (dict(loaded.items()), loaded.offsets) == ({}, {})
 
 
 async def test_a_reader_that_is_elsewhere_is_an_error(
@@ -92,7 +95,7 @@ async def test_a_reader_that_is_elsewhere_is_an_error(
         end = (await reader.end_offsets([tp]))[tp]
         monkeypatch.setattr(reader, "seek", lambda tp, _: type(reader).seek(reader, tp, end))
         with pytest.raises(Lost, match="not at the beginning"):
-            await load(reader, [tp])
+            await load(reader, {tp: MemoryStore()})
     finally:
         await reader.stop()
 

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from fleet.lane import DeadLetter, Effect, Emit, Record
 from fleet.lane.agent import Process
 from fleet.lane.staging import Stage
-from fleet.lane.state import State, TableState
+from fleet.lane.state import State
+from fleet.lane.stores import MemoryStore
 
 Kind = TypeVar("Kind")
 
@@ -23,7 +24,7 @@ class Partition:
     """
 
     def __init__(self, process: Process, tables: Iterable[str] = (), *, number: int = 0) -> None:
-        self.tables = {name: TableState() for name in tables}
+        self.tables = {name: MemoryStore() for name in tables}
         self.emits: list[Emit] = []
         self.dead_letters: list[DeadLetter] = []
         self._process = process
@@ -36,12 +37,12 @@ class Partition:
         self.emits += stage.emits
         self.dead_letters += stage.dead_letters
         for name, staged in stage.state.staged.items():
-            self.tables[name].apply(staged)
+            self.tables[name].apply(staged, {}, None)
         return self
 
     def rows(self, table: str) -> dict[str, Any]:
         """Return the committed rows of a table."""
-        return self.tables[table].rows
+        return dict(self.tables[table].items())
 
     def to(self, topic: str) -> list[Emit]:
         """Return what was emitted to a topic, in order."""

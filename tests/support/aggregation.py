@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from agents.aggregator.domain.aggregation import OPEN, PROGRESS, ROWS, Aggregation, Fact, Late, Result, Write
-from fleet.lane.state import DELETED, State, TableState
+from fleet.lane.state import State
+from fleet.lane.store import DELETED
+from fleet.lane.stores import MemoryStore
 
 
 class Run:
@@ -18,7 +20,7 @@ class Run:
     """
 
     def __init__(self, aggregation: Aggregation) -> None:
-        self.tables = {name: TableState() for name in (ROWS, OPEN, PROGRESS)}
+        self.tables = {name: MemoryStore() for name in (ROWS, OPEN, PROGRESS)}
         self.results: list[Result] = []
         self.late: list[tuple[int, str]] = []
         self._aggregation = aggregation
@@ -35,7 +37,7 @@ class Run:
             else:
                 self.results.append(outcome)
         for name, staged in state.staged.items():
-            self.tables[name].apply(staged)
+            self.tables[name].apply(staged, {}, None)
         self._seen += len(facts)
 
     def chunks(self, cuts: Iterable[Sequence[Fact | None]]) -> Run:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from fleet.lane.dead_letters import reason_of
-from fleet.lane.staging import OFFSETS_KEY
+from fleet.lane.store import OFFSETS_KEY
 from tests.support.lane_worker import TABLE
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ def reference(
 def rows_of(run: Run) -> dict[tuple[str, str, int], tuple[int, Decimal]]:
     """Return the rows in the reference's form."""
     found = {}
-    for key, row in run.tables[ROWS].rows.items():
+    for key, row in run.tables[ROWS].items():
         group, window = parse_row_key(key)
         found[group, window.kind, window.start_ms] = (row["claims"], Decimal(row["charges"]))
     return found
@@ -87,8 +87,8 @@ def test_finals_late_events_and_state_do_not_depend_on_the_cut(events: list[Fact
     other = Run(SHORT).chunks(cut(events, sizes))
     assert other.finals == one.finals
     assert other.late == one.late
-    assert {name: table.rows for name, table in other.tables.items()} == {
-        name: table.rows for name, table in one.tables.items()
+    assert {name: dict(table.items()) for name, table in other.tables.items()} == {
+        name: dict(table.items()) for name, table in one.tables.items()
     }
 
 
@@ -118,7 +118,7 @@ def test_an_event_after_the_final_is_late_and_not_summed() -> None:
     """The late event is reported with its place in the log, and counted on the row."""
     run = Run(SHORT).chunks([[fact(0), fact(2)], [fact(0.5)]])
     assert run.late == [(2, "hour")]
-    row = run.tables[ROWS].rows[row_key("1234567893", windows_of(NOON_MS)[0])]
+    row = run.tables[ROWS].get(row_key("1234567893", windows_of(NOON_MS)[0]))
     assert (row["claims"], row["late"], row["final"]) == (1, 1, True)
 
 
@@ -136,10 +136,10 @@ def test_a_closed_window_expires_by_event_time() -> None:
     """A final row stays for the retention, then it is deleted, and nothing waits for it any more."""
     run = Run(SHORT).chunks([[fact(0)], [fact(2)]])
     hour = row_key("1234567893", windows_of(NOON_MS)[0])
-    assert hour in run.tables[ROWS].rows
+    assert hour in run.tables[ROWS]
     run.chunk([fact(4, group="x")])
-    assert hour not in run.tables[ROWS].rows
-    assert not [key for key in run.tables[OPEN].rows if key.endswith(hour)]
+    assert hour not in run.tables[ROWS]
+    assert not [key for key, _ in run.tables[OPEN].items() if key.endswith(hour)]
 
 
 def test_an_event_set_aside_changes_nothing() -> None:

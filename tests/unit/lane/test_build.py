@@ -17,8 +17,10 @@ from fleet.lane.batches import Batches, record_bytes
 from fleet.lane.dead_letters import reason_of
 from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
 from fleet.lane.partitioner import partition_of
-from fleet.lane.staging import OFFSETS_KEY, RowRefusedError, Stage, build, isolate, run
-from fleet.lane.state import State, TableState
+from fleet.lane.staging import RowRefusedError, Stage, build, isolate, run
+from fleet.lane.state import State
+from fleet.lane.store import OFFSETS_KEY
+from fleet.lane.stores import MemoryStore
 from fleet.lane.topics import TopicInfo
 from tests.support.lane_fakes import KnownTopics, SourceRecord, chunk_of, topics
 
@@ -36,7 +38,7 @@ Written = dict[tuple[str, int], list[Any]]
 async def written(effects: list[Effect], known: KnownTopics | None = None) -> Written:
     """Return the records that `effects` come to, by topic and partition, read as a consumer would."""
     known = known or topics()
-    stage = Stage(State({"t": TableState()}, partition=1))
+    stage = Stage(State({"t": MemoryStore()}, partition=1))
     stage.take(effects)
     batches = await build(AGENT, stage, cast("Any", known), {"t": "changelog"}, {"source": 8})
     for (topic, _), builders in batches.by_partition.items():
@@ -182,7 +184,7 @@ def append_all(chunk: Any, state: State) -> Iterator[Effect]:
 )
 async def test_a_row_that_its_changelog_cannot_take_costs_its_record_alone(bad: bytes, reason: str) -> None:
     """The record that writes it is set aside; those before and after it in the chunk are not."""
-    known, tables = topics(changelog=2000), {"t": TableState({"all": "old-"})}
+    known, tables = topics(changelog=2000), {"t": MemoryStore({"all": "old-"})}
     chunk = chunk_of(b"a", bad, b"b")
     agent = LaneAgent(
         name="agent", sources=("source",), process=append_all, tables=("t",), dead_letters="dead"

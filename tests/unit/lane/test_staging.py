@@ -13,7 +13,8 @@ from fleet.errors import FatalError, PermanentError, TransientError
 from fleet.lane.agent import LaneAgent
 from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
 from fleet.lane.staging import Stage, run
-from fleet.lane.state import State, TableState
+from fleet.lane.state import State
+from fleet.lane.stores import MemoryStore
 from tests.support.lane_fakes import chunk_of
 
 
@@ -26,7 +27,7 @@ def staged(
     process: Callable[[Any, State], Iterator[Effect]], values: Sequence[bytes], rows: Any = None
 ) -> Stage:
     """Run `process` over a chunk of `values` on a table of `rows`."""
-    table = TableState(dict(rows or {}))
+    table = MemoryStore(rows)
     return run(agent_of(process), chunk_of(*values), lambda: State({"t": table}, partition=0))
 
 

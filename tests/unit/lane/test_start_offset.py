@@ -9,16 +9,16 @@ from aiokafka.structs import TopicPartition
 
 from fleet.lane.acquire import start_offset
 from fleet.lane.errors import Halted
-from fleet.lane.loader import Loaded
+from fleet.lane.stores import MemoryStore
 
 TP = TopicPartition("source", 0)
-EMPTY = Loaded()
+EMPTY = MemoryStore()
 ROWS: dict[str, Any] = {"k": 1}
 
 
-def at(offset: int) -> Loaded:
+def at(offset: int) -> MemoryStore:
     """Return a table that stands at `offset` of the source."""
-    return Loaded(rows=ROWS, offsets={"source": offset})
+    return MemoryStore(ROWS, {"source": offset})
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def at(offset: int) -> Loaded:
     ],
 )
 def test_goes_on_where_all_agree(
-    committed: int | None, tables: dict[str, Loaded], begin: int, end: int, expected: int
+    committed: int | None, tables: dict[str, MemoryStore], begin: int, end: int, expected: int
 ) -> None:
     """The committed offset, or the first record where nothing was ever committed."""
     assert start_offset(TP, committed, tables, begin, end) == expected
@@ -53,9 +53,14 @@ def test_goes_on_where_all_agree(
             50, {"t": at(50), "u": at(40)}, 0, 100, "table u stands at offset 40", id="one table of two"
         ),
         pytest.param(50, {"t": at(50), "u": EMPTY}, 0, 100, "table u", id="a table added later"),
-        pytest.param(None, {"t": Loaded(rows=ROWS)}, 0, 100, "table t", id="rows of unknown origin"),
+        pytest.param(None, {"t": MemoryStore(ROWS)}, 0, 100, "table t", id="rows of unknown origin"),
         pytest.param(
-            None, {"t": Loaded(ROWS, {"other": 5})}, 0, 100, "table t", id="rows that stand in another source"
+            None,
+            {"t": MemoryStore(ROWS, {"other": 5})},
+            0,
+            100,
+            "table t",
+            id="rows that stand in another source",
         ),
         pytest.param(50, {"t": at(50)}, 60, 100, "offsets 50 to 59 were deleted", id="retention passed it"),
         pytest.param(50, {}, 60, 100, "offsets 50 to 59 were deleted", id="retention passed it, no table"),
@@ -63,7 +68,7 @@ def test_goes_on_where_all_agree(
     ],
 )
 def test_any_disagreement_halts(
-    committed: int | None, tables: dict[str, Loaded], begin: int, end: int, said: str
+    committed: int | None, tables: dict[str, MemoryStore], begin: int, end: int, said: str
 ) -> None:
     """Going on would lose or repeat events: it stops, names the place and says what to do."""
     with pytest.raises(Halted, match=said) as caught:
