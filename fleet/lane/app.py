@@ -12,6 +12,7 @@ import faust
 
 from fleet.errors import FatalError
 from fleet.lane.agent import LaneAgent
+from fleet.lane.assignor import LaneAssignor
 from fleet.lane.config import LaneConfig
 from fleet.lane.host import LaneHost
 from fleet.lane.routing import LaneRouter
@@ -126,6 +127,7 @@ class LaneApp(faust.App):
             "canonical_url": canonical,
             "consumer_auto_offset_reset": "earliest",
             "datadir": str(chosen.data_dir / "faust" / f"{name}-{web_port}"),
+            "PartitionAssignor": LaneAssignor,
             "Router": LaneRouter,
             "logging_config": logging_config(chosen),
             "store": "memory://",
