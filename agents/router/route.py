@@ -84,7 +84,9 @@ class Router:
         attributes = event_attributes(record)
         event_type = attributes.get("type") or record.topic
         value = record.value or b""
-        return rules.decide(event_type, attributes, lambda: self._codec.decode(value))
+        return rules.decide(
+            event_type, attributes, lambda: self._codec.project(value, rules.fields_of(event_type))
+        )
 
 
 def event_attributes(record: Record) -> dict[str, str]:

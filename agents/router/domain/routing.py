@@ -58,7 +58,7 @@ class _Route(NamedTuple):
 class RuleSet:
     """An immutable snapshot of the rules; swap the whole set to change them."""
 
-    __slots__ = ("_routes", "_sharing", "rules")
+    __slots__ = ("_fields", "_routes", "_sharing", "rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         """Index `rules`; use `of`, which orders and checks them."""
@@ -69,6 +69,10 @@ class RuleSet:
                 targets = tuple(Target(topic, rule.name, rule.version) for topic in rule.targets)
                 route = _Route(rule, rule.compiled, targets)
                 self._routes[rule.source] = (*self._routes.get(rule.source, ()), route)
+        self._fields = {
+            source: frozenset[str]().union(*(route.condition.fields for route in routes))
+            for source, routes in self._routes.items()
+        }
         self._sharing = {source for source in self._routes if self._readers(source) > 1}
 
     @classmethod
@@ -90,6 +94,10 @@ class RuleSet:
     def sources(self) -> frozenset[str]:
         """Event types that an active rule looks at."""
         return frozenset(self._routes)
+
+    def fields_of(self, event_type: str) -> frozenset[str]:
+        """Top-level fields that the rules of this event type read: all that need be decoded."""
+        return self._fields.get(event_type, frozenset())
 
     def reads_fields(self, event_type: str) -> bool:
         """Whether deciding an event of this type may have to decode it."""

@@ -1,0 +1,237 @@
+"""Projections of Avro records: equal to a whole decode, for every schema and every byte string."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.utils import generate_one
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleet.errors import PermanentError, TransientError
+from schemas.catalogue import CATALOGUE, load_avsc
+from schemas.codec import Codec
+from schemas.projection import ProjectionError, compile_projection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLAIN = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"]
+LOGICAL = [
+    {"type": "int", "logicalType": "date"},
+    {"type": "long", "logicalType": "timestamp-micros"},
+    {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2},
+]
+names = st.integers(0, 10**9).map(lambda number: f"N{number}")
+
+
+def records(types: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return record schemas over `types`; each name is given once."""
+    return st.builds(
+        lambda name, fields: {
+            "type": "record",
+            "name": name,
+            "fields": [{"name": f"f{index}", "type": each} for index, each in enumerate(fields)],
+        },
+        names,
+        st.lists(types, max_size=6),
+    )
+
+
+leaves = st.one_of(
+    st.sampled_from(PLAIN),
+    st.sampled_from(LOGICAL),
+    names.map(lambda name: {"type": "enum", "name": f"E{name}", "symbols": ["a", "b", "c"]}),
+    names.map(lambda name: {"type": "fixed", "name": f"F{name}", "size": 3}),
+    st.sampled_from(PLAIN[1:]).map(lambda kind: ["null", kind]),
+)
+types = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        records(inner),
+        inner.map(lambda items: {"type": "array", "items": items}),
+        inner.map(lambda values: {"type": "map", "values": values}),
+    ),
+    max_leaves=8,
+)
+
+
+def encoded(schema: Any, value: Any) -> bytes:
+    """Return the Avro binary of `value`."""
+    stream = BytesIO()
+    schemaless_writer(stream, schema, value)
+    return stream.getvalue()
+
+
+def whole(schema: Any, value: bytes) -> dict[str, Any]:
+    """Decode all of `value` with fastavro; ValueError where bytes are left."""
+    stream = BytesIO(value)
+    found = schemaless_reader(stream, schema, None)
+    if stream.tell() != len(value):
+        raise ValueError
+    return found  # type: ignore[return-value]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal, with one NaN equal to another."""
+    return repr(one) == repr(other)
+
+
+def distinct(schema: Any) -> bool:
+    """Tell whether fastavro accepts the schema: random names may meet."""
+    try:
+        parse_schema(schema)
+    except Exception:  # noqa: BLE001 - whatever it finds wrong
+        return False
+    return True
+
+
+@settings(max_examples=150, deadline=None)
+@given(records(types).filter(distinct), st.data())
+def test_it_reads_what_a_whole_decode_reads(schema: Any, data: st.DataObject) -> None:
+    """For any schema, value and choice of fields the projection gives those fields as fastavro does."""
+    parsed = parse_schema(schema)
+    value = encoded(parsed, generate_one(parsed))
+    fields = [field["name"] for field in schema["fields"]]
+    wanted = data.draw(st.sets(st.sampled_from(fields)) if fields else st.just(set()))
+    found = compile_projection(parsed, wanted)(b"\0\0\0\0\1" + value, 5)
+    assert same(found, {name: each for name, each in whole(parsed, value).items() if name in wanted})
+
+
+CLAIM = parse_schema(load_avsc(CATALOGUE / "avro" / "canonical.claim.avsc"))
+SAMPLE = encoded(CLAIM, generate_one(CLAIM))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damaged_bytes_are_refused_or_read_as_a_whole_decode_reads_them(data: st.DataObject) -> None:
+    """A claim that is cut, lengthened or changed in a byte ends as in a whole decode, in what is wanted."""
+    value = bytearray(SAMPLE)
+    at = data.draw(st.integers(0, len(value) - 1))
+    kind = data.draw(st.sampled_from(["cut", "grow", "change"]))
+    if kind == "cut":
+        del value[at:]
+    elif kind == "grow":
+        value += bytes(data.draw(st.integers(1, 4)))
+    else:
+        value[at] = data.draw(st.integers(0, 255))
+    wanted = {"claim_id", "member_id", "payer"}
+    project = compile_projection(CLAIM, wanted)
+    found, full = outcome(lambda: project(bytes(value), 0)), outcome(lambda: whole(CLAIM, bytes(value)))
+    if full is not None:
+        assert found is not None
+        assert same(found, {name: each for name, each in full.items() if name in wanted})
+    elif found is not None:
+        # Texts, dates and symbols that nobody wants are stepped over unread.
+        assert kind == "change"
+
+
+def outcome(decode: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """Return what `decode` gives, None where it raises: which error depends on the bytes."""
+    try:
+        return decode()
+    except Exception:  # noqa: BLE001 - see above
+        return None
+
+
+def test_a_block_with_its_size_in_bytes_is_stepped_over() -> None:
+    """A negative count is followed by the block's size, as other writers than fastavro write it."""
+    schema = {
+        "type": "record",
+        "name": "R",
+        "fields": [
+            {"name": "l", "type": {"type": "array", "items": "int"}},
+            {"name": "x", "type": "int"},
+        ],
+    }
+    value = bytes([3, 4, 2, 4, 0, 14])  # count -2, size 2, items 1 and 2, end; x is 7
+    assert whole(parse_schema(schema), value) == {"l": [1, 2], "x": 7}
+    assert compile_projection(schema, {"x"})(value, 0) == {"x": 7}
+
+
+def test_a_number_of_many_bytes_is_read() -> None:
+    """Long numbers and texts, of more than one length byte, are read whole."""
+    schema = {
+        "type": "record",
+        "name": "R",
+        "fields": [
+            {"name": "n", "type": "long"},
+            {"name": "t", "type": "string"},
+            {"name": "d", "type": "double"},
+        ],
+    }
+    value = {"n": -(2**63), "t": "é" * 100, "d": math.pi}
+    data = encoded(parse_schema(schema), value)
+    assert compile_projection(schema, {"n", "t"})(data, 0) == {"n": value["n"], "t": value["t"]}
+    with pytest.raises(ProjectionError):
+        compile_projection(schema, {"n"})(b"\xff" * 40, 0)
+
+
+def test_a_schema_that_refers_to_itself_is_not_projected() -> None:
+    """A list of itself has no end that could be written out; the codec then decodes such values whole."""
+    schema = {
+        "type": "record",
+        "name": "Chain",
+        "fields": [{"name": "x", "type": "int"}, {"name": "next", "type": ["null", "Chain"]}],
+    }
+    with pytest.raises(ProjectionError):
+        compile_projection(parse_schema(schema), {"x"})
+    codec = codec_of({7: schema})
+    value = b"\0\0\0\0\7" + encoded(parse_schema(schema), {"x": 3, "next": {"x": 4, "next": None}})
+    assert codec.project(value, frozenset({"x"}))["x"] == 3
+
+
+class _Schemas:
+    def __init__(self, schemas: dict[int, Any]) -> None:
+        self._schemas = schemas
+
+    async def schema(self, schema_id: int) -> dict[str, Any]:
+        return dict(self._schemas[schema_id])
+
+    async def latest(self, subject: str) -> Any:
+        raise KeyError(subject)
+
+
+def codec_of(schemas: dict[int, Any], **options: Any) -> Codec:
+    """Return a codec that has looked these schemas up."""
+    codec = Codec(_Schemas(schemas), **options)
+    asyncio.run(codec.ensure(schemas))
+    return codec
+
+
+def test_the_codec_refuses_what_is_no_value_of_its_schema() -> None:
+    """Wire format, unknown ids and damaged bytes are refused with the reasons that `decode` gives."""
+    wanted = frozenset({"claim_id"})
+    codec = codec_of({7: CLAIM})
+    head = b"\0\0\0\0\7"
+    assert codec.project(head + SAMPLE, wanted) == {"claim_id": whole(CLAIM, SAMPLE)["claim_id"]}
+    for value, reason in [
+        (b"", "not_avro_wire_format"),
+        (b"\1\0\0\0\7" + SAMPLE, "not_avro_wire_format"),
+        (head + SAMPLE[:-1], "not_avro"),
+        (head + SAMPLE + b"\0", "not_avro"),
+    ]:
+        for _ in range(2):
+            with pytest.raises(PermanentError) as refused:
+                codec.project(value, wanted)
+            assert refused.value.reason == reason
+    with pytest.raises(TransientError):
+        codec.project(b"\0\0\0\0\x08" + SAMPLE, wanted)
+
+
+def test_values_that_are_read_as_another_schema_are_decoded_whole() -> None:
+    """With a reader's schema its defaults and promotions count, so nothing is stepped over."""
+    writer = {"type": "record", "name": "R", "fields": [{"name": "n", "type": "int"}]}
+    reader = {
+        "type": "record",
+        "name": "R",
+        "fields": [{"name": "n", "type": "double"}, {"name": "more", "type": "string", "default": "x"}],
+    }
+    codec = codec_of({7: writer}, readers=[reader])
+    value = b"\0\0\0\0\7" + encoded(parse_schema(writer), {"n": 4})
+    assert codec.project(value, frozenset({"more"})) == {"n": 4.0, "more": "x"}
