@@ -17,11 +17,25 @@ RECORD_OVERHEAD_BYTES = 128
 """Room for a record's own framing and its batch header, generously."""
 
 
+class RecordBatch(BatchBuilder):  # type: ignore[misc] # the library has no types
+    """A batch under construction, without the library's serialisers and checks for each record."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes, 0, is_transactional=1)
+
+    def add(self, now_ms: int, key: bytes | None, value: bytes | None, headers: list[Any]) -> bool:
+        """Append a record; False where it does not fit any more. The first one is always taken."""
+        if self._builder.append(self._relative_offset, now_ms, key, value, headers) is None:
+            return False
+        self._relative_offset += 1
+        return True
+
+
 class Batches:
     """Record batches per target partition, each within its topic's size limit."""
 
     def __init__(self) -> None:
-        self.by_partition: dict[tuple[str, int], list[BatchBuilder]] = {}
+        self.by_partition: dict[tuple[str, int], list[RecordBatch]] = {}
         self._now_ms = int(time.time() * 1000)
 
     def add(
@@ -31,27 +45,32 @@ class Batches:
         partition: int,
         key: bytes | None,
         value: bytes | None,
-        headers: Any = (),
-    ) -> None:
-        """Append one record, opening another batch where the last one is full."""
-        builders = self.by_partition.get((topic, partition))
-        if builders is None:
-            builders = self.by_partition[topic, partition] = [_builder(info)]
-        listed = list(headers)
-        if builders[-1].append(timestamp=self._now_ms, key=key, value=value, headers=listed) is None:
-            builders.append(_builder(info))
-            builders[-1].append(timestamp=self._now_ms, key=key, value=value, headers=listed)
+        headers: Iterable[tuple[str, bytes]] = (),
+    ) -> bool:
+        """Append one record, opening another batch where the last one is full.
+
+        Returns:
+            False, with nothing appended, where the topic takes no record of that size.
+        """
+        listed = [*headers]
+        batches = self.by_partition.get((topic, partition))
+        if batches is not None and batches[-1].add(self._now_ms, key, value, listed):
+            return True
+        batch = RecordBatch(min(MAX_BATCH_BYTES, info.max_message_bytes))
+        batch.add(self._now_ms, key, value, listed)
+        if batch.size() > info.max_message_bytes:
+            return False
+        if batches is None:
+            self.by_partition[topic, partition] = [batch]
+        else:
+            batches.append(batch)
+        return True
 
     def close(self) -> None:
         """Close every batch to further records."""
-        for builders in self.by_partition.values():
-            for builder in builders:
-                builder.close()
-
-
-def _builder(info: TopicInfo) -> BatchBuilder:
-    size = min(MAX_BATCH_BYTES, info.max_message_bytes)
-    return BatchBuilder(size, 0, is_transactional=1)
+        for batches in self.by_partition.values():
+            for batch in batches:
+                batch.close()
 
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()) -> int:

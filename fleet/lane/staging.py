@@ -154,38 +154,37 @@ async def build(
     batches = Batches()
     for emit in stage.emits:
         info = topics.get(emit.topic)
-        refused = _refusal(emit, info)
-        if refused is not None:
-            stage.dead_letters.append(refused)
-        elif info is not None:
-            partition = emit.partition
-            if partition is None:
-                partition = _partition(emit, info)
-            batches.add(emit.topic, info, partition, emit.key, emit.value, emit.headers)
+        if info is None or not _is_added(emit, info, batches):
+            stage.dead_letters.append(_refusal(emit, info))
     _add_dead_letters(agent, stage, topics, batches)
     _add_changelogs(stage, changelogs, offsets, batches, topics)
     batches.close()
     return batches
 
 
-def _partition(emit: Emit, info: TopicInfo) -> int:
-    if emit.key is not None:
-        return partition_of(emit.key, info.partitions)
-    # Deterministic, so that a chunk done again writes to the same place.
-    return getattr(emit.cause, "partition", 0) % info.partitions
+def _is_added(emit: Emit, info: TopicInfo, batches: Batches) -> bool:
+    """Add an output to its batch; False where its topic cannot take it."""
+    partition = emit.partition
+    if partition is None:
+        if emit.key is not None:
+            partition = partition_of(emit.key, info.partitions)
+        else:
+            # Deterministic, so that a chunk done again writes to the same place.
+            partition = getattr(emit.cause, "partition", 0) % info.partitions
+    elif not 0 <= partition < info.partitions:
+        return False
+    return batches.add(emit.topic, info, partition, emit.key, emit.value, emit.headers)
 
 
-def _refusal(emit: Emit, info: TopicInfo | None) -> DeadLetter | None:
+def _refusal(emit: Emit, info: TopicInfo | None) -> DeadLetter:
     if info is None:
         reason, detail = "unknown_topic", f"target topic {emit.topic} does not exist"
     elif emit.partition is not None and not 0 <= emit.partition < info.partitions:
         reason = "unknown_partition"
         detail = f"target topic {emit.topic} has {info.partitions} partitions, no {emit.partition}"
-    elif record_bytes(emit.key, emit.value, emit.headers) > info.max_message_bytes:
+    else:
         reason = "record_too_large"
         detail = f"output for {emit.topic} is over its {info.max_message_bytes} bytes"
-    else:
-        return None
     if emit.cause is None:
         raise FatalError(f"agent output refused: {detail}", hint="give the effect its cause")
     return DeadLetter(emit.cause, reason, "produce", detail)
