@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agents.router.domain.routing import Decision, RuleSet
+from agents.router.domain.routing import Decision, RuleSet, Target
 from agents.router.domain.rule import Rule, RuleError, parse_rule
 from fleet.errors import PermanentError
 from fleet.lane import Chunk, DeadLetter, Effect, Emit, Put, Record, State
@@ -56,32 +56,40 @@ class Router:
         """Copy events to the topics that the teams' rules name."""
         rules: RuleSet = state.config
         counts: Counter[str] = Counter()
+        labels: dict[str, tuple[str, bytes]] = {}
+        wanted = {f"ce_{name}": name for name in (*rules.attributes, "type")} | {RULE_HEADER: ""}
         for record in chunk:
-            counts[EVENTS] += 1
+            attributes = {
+                wanted[name]: value.decode(errors="replace")
+                for name, value in record.headers
+                if name in wanted and value is not None
+            }
+            headers = record.headers
+            if attributes.pop("", None) is not None:
+                headers = [header for header in headers if header[0] != RULE_HEADER]
             try:
-                decision = self._decide(record, rules)
+                decision = self._decide(record, attributes, rules)
             except PermanentError as error:
                 counts[DEAD] += 1
                 yield DeadLetter(record, error.reason, "decode", error.message)
                 continue
             for target in decision.targets:
-                rule = f"{target.rule}@{target.version}"
-                counts[rule] += 1
-                headers = (*_without_rule(record), (RULE_HEADER, rule.encode()))
-                yield Emit(target.topic, record.key, record.value, headers, None, record)
+                label = labels.get(target.rule)
+                if label is None:
+                    label = labels[target.rule] = _label(target)
+                counts[label[0]] += 1
+                copied = (*headers, (RULE_HEADER, label[1]))
+                yield Emit(target.topic, record.key, record.value, copied, None, record)
             for failure in decision.errors:
                 rule = f"{failure.rule}@{failure.version}"
                 yield DeadLetter(record, "condition_error", "condition", f"rule {rule}: {failure.reason}")
-            if decision.targets:
-                counts[MATCHED] += 1
-            else:
-                counts[DEAD if decision.errors else UNMATCHED] += 1
+            counts[MATCHED if decision.targets else DEAD if decision.errors else UNMATCHED] += 1
+        counts[EVENTS] += len(chunk)
         for name, count in counts.items():
             key = f"{state.partition}/{name}"
             yield Put(COUNTS, key, state.get(COUNTS, key, 0) + count)
 
-    def _decide(self, record: Record, rules: RuleSet) -> Decision:
-        attributes = event_attributes(record)
+    def _decide(self, record: Record, attributes: Mapping[str, str], rules: RuleSet) -> Decision:
         event_type = attributes.get("type") or record.topic
         value = record.value or b""
         return rules.decide(
@@ -89,14 +97,7 @@ class Router:
         )
 
 
-def event_attributes(record: Record) -> dict[str, str]:
-    """Return the CloudEvents attributes of a record by name, without their prefix."""
-    return {
-        name[3:]: value.decode(errors="replace")
-        for name, value in record.headers
-        if name.startswith("ce_") and value is not None
-    }
-
-
-def _without_rule(record: Record) -> list[tuple[str, bytes]]:
-    return [header for header in record.headers if header[0] != RULE_HEADER]
+def _label(target: Target) -> tuple[str, bytes]:
+    """Return the rule as outputs and counts name it."""
+    label = f"{target.rule}@{target.version}"
+    return label, label.encode()

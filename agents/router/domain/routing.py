@@ -58,7 +58,7 @@ class _Route(NamedTuple):
 class RuleSet:
     """An immutable snapshot of the rules; swap the whole set to change them."""
 
-    __slots__ = ("_fields", "_routes", "_sharing", "rules")
+    __slots__ = ("_attributes", "_fields", "_routes", "_sharing", "rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         """Index `rules`; use `of`, which orders and checks them."""
@@ -69,6 +69,8 @@ class RuleSet:
                 targets = tuple(Target(topic, rule.name, rule.version) for topic in rule.targets)
                 route = _Route(rule, rule.compiled, targets)
                 self._routes[rule.source] = (*self._routes.get(rule.source, ()), route)
+        every = [route.condition for routes in self._routes.values() for route in routes]
+        self._attributes = frozenset[str]().union(*(condition.attributes for condition in every))
         self._fields = {
             source: frozenset[str]().union(*(route.condition.fields for route in routes))
             for source, routes in self._routes.items()
@@ -94,6 +96,11 @@ class RuleSet:
     def sources(self) -> frozenset[str]:
         """Event types that an active rule looks at."""
         return frozenset(self._routes)
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """Attributes that an active rule reads."""
+        return self._attributes
 
     def fields_of(self, event_type: str) -> frozenset[str]:
         """Top-level fields that the rules of this event type read: all that need be decoded."""
