@@ -46,4 +46,13 @@ class TransientError(EventfleetError):
 
 
 class FatalError(EventfleetError):
-    """A person has to act: stop, with one line that says what to do."""
+    """A person has to act: stop, with one line that says what to do.
+
+    Attributes:
+        cause: Stable machine-readable name of what is wrong, for metrics.
+    """
+
+    @property
+    def cause(self) -> str:
+        """The kind of error, unless it knows better."""
+        return type(self).__name__

@@ -111,7 +111,7 @@ def _change(
         await carry_out(host, agent, partition, decide, agreed)
 
     _run(name, write)
-    typer.echo("Written. A task that has halted goes on when its worker is started again.")
+    typer.echo("Written. A halted task tries again every few seconds, and goes on then.")
 
 
 def _run(name: str, work: Callable[[LaneHost, LaneAgent], Awaitable[T]]) -> T:

@@ -70,6 +70,11 @@ class Hold:
         at = self.next.get(tp, 0) if position is None else max(position, self.next.get(tp, 0))
         return max(0, (end or 0) - at)
 
+    def caught_up(self) -> bool:
+        """Return whether the reader knows the last stable offset of every source and stands there."""
+        known = all(self.reader.last_stable_offset(tp) is not None for tp in self.sources)
+        return self.ready and known and self.lag() == 0
+
     def rows(self) -> int:
         """Return the rows of all tables."""
         return sum(len(table) for table in self.tables.values())

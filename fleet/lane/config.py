@@ -21,6 +21,7 @@ class LaneConfig:
         request_timeout_s: Time-out of one request to a broker.
         acquire_limit_s: Bound on fencing, and on each step of an acquire but the state load.
         progress_limit_s: "Assigned, lag, no progress" for longer than this is a loss.
+        halted_retry_s: Pause before a halted task tries again: a person may have mended the cause.
         replication_factor: Replication of changelog topics.
     """
 
@@ -30,6 +31,7 @@ class LaneConfig:
     request_timeout_s: float = 8.0
     acquire_limit_s: float = 20.0
     progress_limit_s: float = 30.0
+    halted_retry_s: float = 10.0
     replication_factor: int = 1
 
     @property

@@ -14,4 +14,4 @@ class Fenced(Lost):
 
 
 class Halted(FatalError):  # noqa: N818 - a state of the task, named as such
-    """State, offsets and source do not agree: the task stays stopped until a person decides."""
+    """State, offsets and source do not agree: the task does nothing until a person has decided."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from fleet.errors import FatalError, TransientError
 from fleet.lane.bounded import background_done, in_background
 from fleet.lane.context import same_partitions
+from fleet.lane.progress import Status
 from fleet.lane.stores import Stores
-from fleet.lane.task import Status, Task
+from fleet.lane.task import Task
 from fleet.lane.topics import Topics
 
 if TYPE_CHECKING:

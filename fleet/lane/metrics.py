@@ -20,5 +20,7 @@ ACQUIRE_SECONDS = Histogram(
     "fleet_lane_acquire_seconds", "Seconds from the start of an acquire to running.", ("agent",)
 )
 LOST = Counter("fleet_lane_lost", "Holds on a partition that ended in trouble.", ("agent", "cause"))
+HALTED = Gauge("fleet_lane_halted", "1 while a task is halted, by cause.", (*LABELS, "cause"))
+PAUSES = Counter("fleet_lane_pauses", "Waits for what a chunk needs and is out of reach.", LABELS)
 LAG = Gauge("fleet_lane_lag_records", "Offsets between the task's position and the last stable one.", LABELS)
 STATE_ROWS = Gauge("fleet_lane_state_rows", "Rows of a table partition.", ("table", "partition"))

@@ -197,11 +197,9 @@ async def test_a_loss_is_skipped_only_when_accepted(story: Story) -> None:
     skipped = await story.command("skip", "--partition", "0", "--yes")
     assert skipped.exit_code == 0, skipped.stderr
     assert f"offsets {stood_at} to {deleted_to - 1} are lost, at most 20 records" in skipped.stdout
-    await story.down(worker)
+    await story.consumed()  # The halted worker goes on by itself.
     assert (await story.command("show")).exit_code == 0
-
-    await story.up()
-    await story.consumed()
+    await story.down(worker)
     gone = {orjson.loads(record.value)["id"] for record in lost}
     events = [
         orjson.loads(record.value)

@@ -186,3 +186,15 @@ class Cluster:
     async def consumed(self, group: str, topic: str) -> bool:
         """Tell whether `group` has committed the end of every partition of `topic`."""
         return await self.committed(group, topic) == await self.ends(topic)
+
+    async def reset(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Set offsets of `group`, which has no members, as an operator does."""
+        operator: Any = AIOKafkaConsumer(
+            bootstrap_servers=self.servers, group_id=group, enable_auto_commit=False
+        )
+        await operator.start()
+        try:
+            operator.assign(list(offsets))
+            await operator.commit(dict(offsets))
+        finally:
+            await operator.stop()
