@@ -9,6 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
+from yarl import URL
 
 from fleet.errors import FatalError
 from fleet.lane.agent import LaneAgent
@@ -145,7 +146,9 @@ class LaneApp(faust.App):
         add_views(self)
 
     async def on_first_start(self) -> None:
-        """Make the folder that Faust wants, parents included."""
+        """Make the folder that Faust wants, and take back the URL that its ``--web-port`` overwrites."""
+        if canonical := os.environ.get("NODE_CANONICAL_URL"):
+            self.conf.canonical_url = URL(canonical)
         self.conf.datadir.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
 

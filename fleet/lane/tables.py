@@ -108,6 +108,13 @@ class LaneTable(Table[str, Any]):
     def __delitem__(self, key: str) -> NoReturn:
         self._refuse()
 
+    def using_window(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Refuse Faust's windows: they close by the wall clock, and on one partition alone."""
+        message = f"table {self.name} has no windows of Faust: keep the window's start in the row's key"
+        raise TypeError(message)
+
+    tumbling = hopping = using_window
+
     def _refuse(self) -> NoReturn:
         message = f"table {self.name} is written by its agent's effects only: yield Put or Delete"
         raise TypeError(message)
