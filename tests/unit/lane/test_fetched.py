@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import fields
+from itertools import islice
 from typing import Any
 
 from aiokafka import ConsumerRecord
@@ -11,8 +12,10 @@ from aiokafka.consumer import fetcher
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fleet.lane.fetched import FetchedRecord, LightRecords
+from fleet.lane.fetched import LightRecords
 
 PARTITION = TopicPartition("claims", 3)
 WRITTEN = [
@@ -44,9 +47,10 @@ def values(record: Any) -> list[Any]:
     return [getattr(record, field.name) for field in fields(ConsumerRecord)]
 
 
-def test_fields_and_their_order_are_the_clients() -> None:
+def test_attributes_are_the_clients() -> None:
     """A release of the client that changes its record is noticed."""
-    assert list(FetchedRecord.__struct_fields__) == [field.name for field in fields(ConsumerRecord)]
+    light = next(iter(records(LightRecords, batch())))
+    assert all(hasattr(light, field.name) for field in fields(ConsumerRecord))
 
 
 def test_records_equal_the_clients_own() -> None:
@@ -91,3 +95,55 @@ def test_client_makes_light_records() -> None:
     importlib.import_module("fleet.lane.clients")
     assert fetcher.PartitionRecords is LightRecords
     assert "PartitionRecords" in fetcher.Fetcher._proc_fetch_request.__code__.co_names
+
+
+def piece(base_offset: int, kind: str, producer_id: int, count: int) -> bytes:
+    """Return one batch of a log: records (``plain``, ``transaction``) or a marker (``commit``, ``abort``)."""
+    control = kind in {"commit", "abort"}
+    builder = BatchBuilder(4096, 0, is_transactional=int(kind != "plain"))
+    for at in range(1 if control else count):
+        key = {"abort": b"\0\0\0\0", "commit": b"\0\0\0\1"}.get(kind, b"k%d" % (base_offset + at))
+        builder.append(timestamp=at, key=key, value=b"v", headers=[("h", b"1")] * (at % 2))
+    if kind != "plain":
+        builder._set_producer_state(producer_id, 0, 0)
+    content = bytearray(builder._build())
+    content[:8] = base_offset.to_bytes(8, "big")
+    content[22] |= 0x20 if control else 0
+    return bytes(content)
+
+
+PIECES = st.tuples(
+    st.sampled_from(["plain", "transaction", "commit", "abort"]), st.integers(1, 2), st.integers(1, 4)
+)
+
+
+@given(
+    st.lists(PIECES, max_size=8),
+    st.integers(0, 12),
+    st.sets(st.tuples(st.integers(1, 2), st.integers(0, 20)), max_size=4),
+    st.sampled_from([fetcher.READ_COMMITTED, fetcher.READ_UNCOMMITTED]),
+    st.integers(0, 6),
+)
+def test_any_log_is_read_as_the_client_reads_it(
+    pieces: list[tuple[str, int, int]],
+    start: int,
+    aborted: set[tuple[int, int]],
+    isolation: int,
+    taken: int,
+) -> None:
+    """Records and positions are the client's own, whatever is committed, aborted or before the start."""
+    content, offset = b"", 0
+    for kind, producer_id, count in pieces:
+        content += piece(offset, kind, producer_id, count)
+        offset += 1 if kind in {"commit", "abort"} else count
+
+    def read(kind: Any) -> list[Any]:
+        log = MemoryRecords(content)
+        found = kind(PARTITION, log, sorted(aborted), start, None, None, 0, isolation)
+        rest = iter(found)
+        some = [(values(record), found.next_fetch_offset) for record in islice(rest, taken)]
+        if len(some) == taken:
+            some += [(values(record), found.next_fetch_offset) for record in rest]
+        return [*some, found.next_fetch_offset]
+
+    assert read(LightRecords) == read(LightRecords.__base__)
