@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     bootstrap_servers: str | None = Field(None, description="Kafka brokers, host:port[,host:port].")
     registry_url: str | None = Field(None, description="Confluent-compatible registry base URL.")
     session_timeout_s: float = Field(10.0, description="Group session time-out, seconds.")
+    standbys: int = Field(0, ge=0, description="Copies of each task's state on other workers.")
     replication_factor: int = Field(1, description="Replication of topics created by the catalogue.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of the log.")
     log_json: bool = Field(False, description="Log as JSON lines, for machines.")

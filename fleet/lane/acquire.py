@@ -34,6 +34,7 @@ class Hold:
         next: Next source offset of each source partition; moved by a confirmed commit only.
         tables: Store of committed rows by table name.
         changelogs: Changelog topic by table name.
+        loaded: Changelog records that were read to bring the stores up to date.
     """
 
     def __init__(self, agent: LaneAgent, partition: int, context: LaneContext) -> None:
@@ -48,6 +49,7 @@ class Hold:
         self.next: dict[TopicPartition, int] = {}
         self.tables: dict[str, Store] = {}
         self.changelogs = {table: context.changelog(table) for table in agent.tables}
+        self.loaded = 0
         self.ready = False
 
     def from_next(self, tp: TopicPartition, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
@@ -121,14 +123,15 @@ async def _load_tables(hold: Hold) -> None:
         return
     context = hold.context
     for table in hold.changelogs:
-        hold.tables[table] = await context.stores.open(table, hold.partition)
+        hold.tables[table] = await context.open_store(table, hold.partition)
     reader = new_reader(context.config, max_fetch_bytes=LOAD_FETCH_BYTES)
     try:
         await bounded(reader.start(), context.config.acquire_limit_s, "changelog reader")
         changelogs = {
             table: TopicPartition(topic, hold.partition) for table, topic in hold.changelogs.items()
         }
-        await load(reader, {tp: hold.tables[table] for table, tp in changelogs.items()})
+        read = await load(reader, {tp: hold.tables[table] for table, tp in changelogs.items()})
+        hold.loaded = sum(read.values())
     finally:
         discard(reader)
 

@@ -134,7 +134,7 @@ class LaneApp(faust.App):
             "store": "memory://",
             "stream_wait_empty": False,
             "TableManager": LaneTableManager,
-            "table_standby_replicas": 0,
+            "table_standby_replicas": limits.standbys,
             "topic_allow_declare": False,
             "topic_disable_leader": True,
             "web_bind": os.environ.get("EVENTFLEET_WEB_BIND", chosen.host),
@@ -204,7 +204,8 @@ class LaneApp(faust.App):
         await super()._on_partitions_revoked(revoked)
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        self.lane.host.assigned((tp.topic, tp.partition) for tp in assigned if tp.topic in self.lane_topics)
+        standbys = cast("LaneAssignor", self.assignor).lane_standbys()
+        self.lane.host.assigned([tp for tp in assigned if tp.topic in self.lane_topics], standbys)
         await super()._on_partitions_assigned(assigned, generation_id)
 
     async def on_stop(self) -> None:

@@ -23,6 +23,7 @@ class LaneConfig:
         progress_limit_s: "Assigned, lag, no progress" for longer than this is a loss.
         halted_retry_s: Pause before a halted task tries again: a person may have mended the cause.
         replication_factor: Replication of changelog topics.
+        standbys: Copies of each task's state on other workers.
     """
 
     bootstrap_servers: str
@@ -33,6 +34,7 @@ class LaneConfig:
     progress_limit_s: float = 30.0
     halted_retry_s: float = 10.0
     replication_factor: int = 1
+    standbys: int = 0
 
     @property
     def transaction_limit_s(self) -> float:
@@ -48,4 +50,5 @@ class LaneConfig:
             transaction_timeout_s=settings.session_timeout_s,
             request_timeout_s=max(4.0, settings.session_timeout_s * 0.8),
             replication_factor=settings.replication_factor,
+            standbys=settings.standbys,
         )

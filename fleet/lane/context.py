@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fleet.lane.agent import LaneAgent
     from fleet.lane.config import LaneConfig
     from fleet.lane.membership import Membership
-    from fleet.lane.stores import Stores
+    from fleet.lane.store import Store
     from fleet.lane.topics import Topics
 
 
@@ -21,7 +21,6 @@ class LaneContext(Protocol):
     config: LaneConfig
     group: str
     topics: Topics
-    stores: Stores
 
     @property
     def generation(self) -> int:
@@ -46,6 +45,10 @@ class LaneContext(Protocol):
 
     async def permitted(self, stopping: asyncio.Event) -> None:
         """Wait until the group confirms this member, so that fencing cannot rob another."""
+        ...
+
+    async def open_store(self, table: str, partition: int) -> Store:
+        """Open the store of a table partition: this worker's standby of it, if there is one."""
         ...
 
     async def check_partitions(self, agent: LaneAgent) -> None:

@@ -11,6 +11,7 @@ from fleet.errors import FatalError, TransientError
 from fleet.lane.bounded import background_done, in_background
 from fleet.lane.context import same_partitions
 from fleet.lane.progress import Status
+from fleet.lane.standby import Standbys
 from fleet.lane.stores import Stores
 from fleet.lane.task import Task
 from fleet.lane.topics import Topics
@@ -54,12 +55,14 @@ class LaneHost:
         self.group = group
         self.topics = Topics(config)
         self.stores = stores or Stores()
+        self.standbys = Standbys(config, self.stores, changelog)
         self.agents: dict[str, LaneAgent] = {}
         self.generation = 0
         self.fatal: FatalError | None = None
         self._changelog = changelog
         self._membership = membership
         self._assigned: dict[str, set[int]] = {}
+        self._copied: dict[str, set[int]] = {}
         self._tasks: dict[tuple[str, int], Task] = {}
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._served: set[str] = set()
@@ -99,6 +102,11 @@ class LaneHost:
             if self._flow.is_set() and await self.membership().confirm():
                 return
             await asyncio.sleep(CONFIRM_EVERY_S)
+
+    async def open_store(self, table: str, partition: int) -> Store:
+        """Open the store of a table partition: this worker's standby of it, if there is one."""
+        copy = self.standbys.take(table, partition)
+        return await self.stores.open(table, partition) if copy is None else copy
 
     async def check_partitions(self, agent: LaneAgent) -> None:
         """Refuse an agent whose topics do not have the same number of partitions."""
@@ -167,16 +175,18 @@ class LaneHost:
             for wait in late:
                 wait.cancel()
 
-    def assigned(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """A new generation: record the assignment; the work is done outside the callback (trap 4)."""
+    def assigned(
+        self, partitions: Iterable[tuple[str, int]], standbys: Iterable[tuple[str, int]] = ()
+    ) -> None:
+        """A new generation: record the assignment; the work is done outside the callback (trap 4).
+
+        Args:
+            partitions: Source partitions of this worker, (topic, number).
+            standbys: Source partitions of others, whose state this worker is to have a copy of.
+        """
         self.generation += 1
-        by_topic: dict[str, set[int]] = {}
-        for topic, partition in partitions:
-            by_topic.setdefault(topic, set()).add(partition)
-        self._assigned = {
-            agent.name: set.intersection(*(by_topic.get(topic, set()) for topic in agent.sources))
-            for agent in self.agents.values()
-        }
+        self._assigned = self._by_agent(partitions)
+        self._copied = self._by_agent(standbys)
         self._reconcile()
         self._flow.set()
         due = [event for generation, event in self._later if generation < self.generation]
@@ -184,13 +194,26 @@ class LaneHost:
         for event in due:
             event.set()
 
-    def _reconcile(self) -> None:
-        wanted = {
-            (name, partition)
-            for name, partitions in self._assigned.items()
-            if name in self._served
-            for partition in partitions
+    def _by_agent(self, partitions: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
+        by_topic: dict[str, set[int]] = {}
+        for topic, partition in partitions:
+            by_topic.setdefault(topic, set()).add(partition)
+        return {
+            agent.name: set.intersection(*(by_topic.get(topic, set()) for topic in agent.sources))
+            for agent in self.agents.values()
         }
+
+    def _served_of(self, by_agent: dict[str, set[int]]) -> set[tuple[str, int]]:
+        return {
+            (name, number) for name, numbers in by_agent.items() if name in self._served for number in numbers
+        }
+
+    def _tables_of(self, keys: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+        return [(table, number) for name, number in keys for table in self.agents[name].tables]
+
+    def _reconcile(self) -> None:
+        wanted = self._served_of(self._assigned)
+        self.standbys.want(self._tables_of(self._served_of(self._copied)), self._tables_of(wanted))
         gone = [key for key in self._tasks if key not in wanted]
         if gone:
             # Out of the books at once: the next assignment may give the same partition back.
@@ -228,6 +251,7 @@ class LaneHost:
             self._watch.cancel()
             self._watch = None
         await self._end(*self._released(list(self._tasks)))
+        await self.standbys.stop()
         await background_done(STOP_LIMIT_S)
         await asyncio.wait({asyncio.ensure_future(self.topics.close())}, timeout=1.0)
 
@@ -285,6 +309,7 @@ class LaneHost:
                 "next": {} if task.hold is None else {tp.topic: at for tp, at in task.hold.next.items()},
                 "lag": task.lag(),
                 "rows": 0 if task.hold is None else task.hold.rows(),
+                "loaded": 0 if task.hold is None else task.hold.loaded,
             }
             for task in self.tasks()
         ]

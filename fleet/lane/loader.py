@@ -38,7 +38,7 @@ async def load(reader: AIOKafkaConsumer, stores: Mapping[TopicPartition, Store])
     tps = list(stores)
     begins = await reader.beginning_offsets(tps)
     ends = await reader.end_offsets(tps)
-    starts = {tp: _start(store, begins[tp], ends[tp]) for tp, store in stores.items()}
+    starts = {tp: start_of(store, begins[tp], ends[tp]) for tp, store in stores.items()}
     await assign_at(reader, starts)
     read = dict.fromkeys(tps, 0)
     moved_at = time.monotonic()
@@ -57,7 +57,8 @@ async def load(reader: AIOKafkaConsumer, stores: Mapping[TopicPartition, Store])
     return read
 
 
-def _start(store: Store, begin: int, end: int) -> int:
+def start_of(store: Store, begin: int, end: int) -> int:
+    """Return where to read on; a store that stands where the changelog no longer is begins anew."""
     position = store.position
     if position is not None and begin <= position <= end:
         return position

@@ -24,3 +24,9 @@ HALTED = Gauge("fleet_lane_halted", "1 while a task is halted, by cause.", (*LAB
 PAUSES = Counter("fleet_lane_pauses", "Waits for what a chunk needs and is out of reach.", LABELS)
 LAG = Gauge("fleet_lane_lag_records", "Offsets between the task's position and the last stable one.", LABELS)
 STATE_ROWS = Gauge("fleet_lane_state_rows", "Rows of a table partition.", ("table", "partition"))
+STANDBY_RECORDS = Counter(
+    "fleet_lane_standby_records", "Changelog records applied to a standby.", ("table", "partition")
+)
+STANDBY_LAG = Gauge(
+    "fleet_lane_standby_lag_records", "Changelog offsets that a standby has not read.", ("table", "partition")
+)

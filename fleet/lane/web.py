@@ -39,9 +39,15 @@ def add_views(app: LaneApp) -> None:
 
     @app.page("/lane", name="lane")
     async def lane(view: Any, request: Any) -> Any:
-        """The tasks of this worker: partition, status, next offset, lag, rows."""
+        """The tasks of this worker (partition, status, next offset, lag, rows), and its standbys."""
         del request
-        return view.json({"app": app.conf.id, "tasks": app.lane.host.describe()})
+        return view.json(
+            {
+                "app": app.conf.id,
+                "tasks": app.lane.host.describe(),
+                "standbys": app.lane.host.standbys.describe(),
+            }
+        )
 
     @app.page("/metrics", name="metrics")
     async def metrics(view: Any, request: Any) -> Any:
