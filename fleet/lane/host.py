@@ -55,7 +55,7 @@ class LaneHost:
         self.group = group
         self.topics = Topics(config)
         self.stores = stores or Stores()
-        self.standbys = Standbys(config, self.stores, changelog)
+        self.standbys = Standbys(config, self.stores.open, changelog)
         self.agents: dict[str, LaneAgent] = {}
         self.generation = 0
         self.fatal: FatalError | None = None
@@ -209,7 +209,10 @@ class LaneHost:
         }
 
     def _tables_of(self, keys: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-        return [(table, number) for name, number in keys for table in self.agents[name].tables]
+        listed = [(table, number) for name, number in keys for table in self.agents[name].tables]
+        # A source that was expanded in place has partitions that its changelogs have not.
+        infos = {table: self.topics.get(self.changelog(table)) for table, _ in listed}
+        return [each for each in listed if (info := infos[each[0]]) is None or each[1] < info.partitions]
 
     def _reconcile(self) -> None:
         wanted = self._served_of(self._assigned)

@@ -19,13 +19,14 @@ from fleet.lane.clients import assign_at, discard, new_reader
 from fleet.lane.loader import start_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from aiokafka import AIOKafkaConsumer
 
     from fleet.lane.config import LaneConfig
     from fleet.lane.store import Store
-    from fleet.lane.stores import Stores
+
+    OpenStore = Callable[[str, int], Awaitable[Store]]
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +58,13 @@ class Standbys:
 
     Args:
         config: How to reach Kafka.
-        stores: Opens the stores of table partitions.
+        open_store: Opens the store of a table partition.
         changelog: Gives the changelog topic of a table.
     """
 
-    def __init__(self, config: LaneConfig, stores: Stores, changelog: Callable[[str], str]) -> None:
+    def __init__(self, config: LaneConfig, open_store: OpenStore, changelog: Callable[[str], str]) -> None:
         self._config = config
-        self._stores = stores
+        self._open_store = open_store
         self._changelog = changelog
         self._wanted: dict[TopicPartition, str] = {}
         self._copies: dict[TopicPartition, Copy] = {}
@@ -158,7 +159,7 @@ class Standbys:
             if tp not in self._wanted or tp in self._copies:
                 continue
             try:
-                store = await self._stores.open(table, tp.partition)
+                store = await self._open_store(table, tp.partition)
             except Exception as error:  # noqa: BLE001 - e.g. its last owner here has not closed it yet
                 self._again(tp, error)
                 continue
