@@ -16,6 +16,7 @@ from fleet.lane.agent import LaneAgent
 from fleet.lane.assignor import LaneAssignor
 from fleet.lane.config import LaneConfig
 from fleet.lane.host import LaneHost
+from fleet.lane.repartition import PURGE_EVERY_S, Purge, Repartition
 from fleet.lane.routing import LaneRouter
 from fleet.lane.tables import LaneTable, LaneTableManager
 from fleet.lane.transport import LaneTransport
@@ -24,7 +25,7 @@ from fleet.logs import logging_config
 from fleet.settings import Settings, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from faust.types.tuples import TP
 
@@ -40,12 +41,16 @@ class Lane:
     Attributes:
         host: Runs the tasks.
         closing: Called at the stop, after the tasks: what agents opened for themselves.
+        repartitions: Topics of the app's own, between its agents.
+        purge: Deletes what was read of them.
     """
 
     def __init__(self, app: LaneApp, config: LaneConfig) -> None:
         self._app = app
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.host = LaneHost(config, app.conf.id, self.changelog, self._membership)
+        self.repartitions: list[Repartition] = []
+        self.purge = Purge(self.host)
 
     def changelog(self, table: str) -> str:
         """Return the changelog topic of `table`."""
@@ -67,6 +72,17 @@ class Lane:
                 return agent.sources[0]
         raise KeyError(table)
 
+    def refuse_shared(self, name: str, sources: Iterable[str]) -> None:
+        """Refuse a source that another agent reads: the app's one group has one offset for both.
+
+        Raises:
+            FatalError: There is one.
+        """
+        for agent in self.host.agents.values():
+            for topic in set(sources) & set(agent.sources):
+                message = f"agents {agent.name} and {name} both read {topic}: an app has one offset of it"
+                raise FatalError(message, hint="do the work in one agent, or give one an app of its own")
+
     def _membership(self) -> Membership:
         consumer: Any = self._app.consumer
         membership: Membership = consumer.membership()
@@ -86,10 +102,20 @@ class Lane:
                 message, hint="start it with `eventfleet stack up`, or set EVENTFLEET_BOOTSTRAP_SERVERS"
             ) from error
         try:
-            for agent in self.host.agents.values():
-                await self.host.prepare(agent)
+            await self.prepare()
         finally:
             await self.host.topics.close()
+
+    async def prepare(self) -> None:
+        """Create the topics of the app's own, and check those of its agents.
+
+        Raises:
+            FatalError: A topic is missing, or partition counts differ.
+        """
+        for repartition in self.repartitions:
+            await repartition.ensure(self.host.topics)
+        for agent in self.host.agents.values():
+            await self.host.prepare(agent)
 
 
 class LaneApp(faust.App):
@@ -163,11 +189,25 @@ class LaneApp(faust.App):
         self.tables.add(table)
         return table
 
+    def repartition(self, name: str, *, partitions: int) -> Repartition:
+        """Declare a topic of the app's own, through which one agent passes records on to another.
+
+        Args:
+            name: Name of it; the topic is ``<app>-<name>-repartition``.
+            partitions: Partitions of it; never change the number.
+        """
+        made = Repartition(f"{self.conf.name}-{name}-repartition", partitions)
+        if not self.lane.repartitions:
+            self.timer(interval=PURGE_EVERY_S)(self.lane.purge.run)
+        self.lane.purge.topics.add(made.topic)
+        self.lane.repartitions.append(made)
+        return made
+
     def lane_agent(
         self,
         *,
         name: str,
-        sources: list[str],
+        sources: Sequence[str | Repartition],
         tables: list[LaneTable] | None = None,
         **options: Any,
     ) -> Callable[[Process], Process]:
@@ -175,15 +215,20 @@ class LaneApp(faust.App):
 
         Args:
             name: Name of the agent; never change it.
-            sources: Co-partitioned source topics.
+            sources: Co-partitioned source topics, each read by this agent of the app alone.
             tables: Tables that the agent owns.
             options: See `LaneAgent`; ``dead_letters`` is ``fleet.dead-letters.<name>`` by default.
+
+        Raises:
+            FatalError: Another agent of the app reads one of the sources.
         """
+        topics = tuple(each.topic if isinstance(each, Repartition) else each for each in sources)
+        self.lane.refuse_shared(name, topics)
 
         def declare(process: Process) -> Process:
             agent = LaneAgent(
                 name=name,
-                sources=tuple(sources),
+                sources=topics,
                 process=process,
                 tables=tuple(table.name for table in tables or ()),
                 **{"dead_letters": f"fleet.dead-letters.{name}", **options},

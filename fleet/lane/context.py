@@ -67,7 +67,9 @@ def same_partitions(agent: str, counts: dict[str, int]) -> int:
     if len(set(counts.values())) != 1:
         listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
         message = f"agent {agent}: its topics must have the same number of partitions, but {listed}"
-        raise Halted(
-            message, hint="create a topic with the right number and move the data; never expand in place"
+        hint = (
+            "pass a source on through `app.repartition(name, partitions=...)` with the others' number, "
+            "or create a topic with the right number and move the data; never expand in place"
         )
+        raise Halted(message, hint=hint)
     return next(iter(counts.values()))

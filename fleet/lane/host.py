@@ -126,16 +126,7 @@ class LaneHost:
         partitions = same_partitions(agent.name, counts)
         for table in agent.tables:
             await self.topics.create_changelog(self.changelog(table), partitions)
-            await self._until_created(self.changelog(table))
         await self.check_partitions(agent)
-
-    async def _until_created(self, topic: str) -> None:
-        for _ in range(50):
-            self.topics.forget()
-            await self.topics.ensure([topic])
-            if self.topics.get(topic) is not None:
-                return
-            await asyncio.sleep(0.1)
 
     def add(self, agent: LaneAgent) -> None:
         """Declare an agent."""

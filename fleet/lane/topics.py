@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 from aiokafka.structs import TopicPartition
 
 from fleet.errors import FatalError
@@ -144,15 +145,33 @@ class Topics:
 
     async def create_changelog(self, topic: str, partitions: int) -> None:
         """Create a compacted changelog topic where it does not exist yet."""
+        configs = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "3600000"}
+        await self.create(topic, partitions, configs)
+
+    async def create(self, topic: str, partitions: int, configs: Mapping[str, str]) -> None:
+        """Create a topic where it does not exist yet, and wait until it can be used.
+
+        Raises:
+            Lost: It cannot be used within the limit.
+        """
         await self.ensure([topic])
         if self.get(topic) is not None:
             return
+        new = NewTopic(topic, partitions, self._config.replication_factor, topic_configs=dict(configs))
         admin = await self.admin()
-        configs = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "3600000"}
-        await admin.create_topics(
-            [NewTopic(topic, partitions, self._config.replication_factor, topic_configs=configs)]
-        )
-        self._expires.pop(topic, None)
+        for refused, code, *_ in (await admin.create_topics([new])).topic_errors:
+            if code not in (0, TopicAlreadyExistsError.errno):
+                raise Lost(f"topic {refused} cannot be created: {for_code(code).__name__}")
+        await bounded(self._until_usable(topic), self._config.acquire_limit_s, f"creating topic {topic}")
+
+    async def _until_usable(self, topic: str) -> None:
+        while True:
+            self._expires.pop(topic, None)
+            with suppress(Lost):  # It has no leader yet.
+                await self.ensure([topic])
+            if self.get(topic) is not None:
+                return
+            await asyncio.sleep(0.1)
 
 
 def _partitions(described: dict[str, Any]) -> int:

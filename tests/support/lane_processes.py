@@ -99,6 +99,7 @@ class Workers:
         app_id: Their app.
         source: Their source topic.
         environment: Further variables of the workers.
+        module: The program they run.
     """
 
     settings: Settings
@@ -106,6 +107,7 @@ class Workers:
     app_id: str
     source: str
     environment: dict[str, str] = field(default_factory=dict)
+    module: str = "tests.support.lane_worker"
     started: list[Worker] = field(default_factory=list)
 
     def start(self) -> Worker:
@@ -113,7 +115,7 @@ class Workers:
         (port,) = free_ports(1)
         log = self.folder / f"worker-{len(self.started) + 1}.log"
         own = self.settings.model_copy(update={"data_dir": self.folder / "data"})
-        command = [sys.executable, "-m", "tests.support.lane_worker", self.app_id, str(port), self.source]
+        command = [sys.executable, "-m", self.module, self.app_id, str(port), self.source]
         with log.open("wb") as sink:
             process = subprocess.Popen(
                 command,
