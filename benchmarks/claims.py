@@ -1,121 +1,219 @@
-"""The input: claim events of about 258 bytes of JSON, the same ones for the same seed."""
+"""The input of the routing cases: Avro claims with CloudEvents headers, the same ones for the same count."""
 
 from __future__ import annotations
 
+import datetime as dt
 import random
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from io import BytesIO
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
-import orjson
-from aiokafka import AIOKafkaProducer
+from fastavro import parse_schema, schemaless_writer
 
+from benchmarks import rules
+from benchmarks.workers.job import ROUTE_ATTRIBUTES, Rule
 from fleet.lane.partitioner import partition_of
 
-PARTITIONS = 4
 MEMBERS = 5_000
-SEED = 7
-ROUTES: Mapping[str, str] = {"TX": "a", "OH": "a", "FL": "b", "CA": "b"}
-"""Suffix of the target topic by the claim's state."""
+SEED = 11
+EVENT_TYPE = "canonical.claim"
 
-_STATES = tuple(ROUTES)
-_FORMS = ("837P", "837I", "837D")
-_BATCH_BYTES = 256 * 1024
+_KINDS = 4_096
+_ID_DIGITS = 32
+_DAY = dt.date(2026, 3, 2)
+_TIME = dt.datetime(2026, 3, 2, 14, tzinfo=dt.UTC)
+
+Headers = tuple[tuple[str, bytes], ...]
 
 
 class Claim(NamedTuple):
-    """One event, as published, with what the checks need of it."""
+    """One event, as published; `kind` says which of the claims made once it is, but for its id."""
 
     partition: int
     key: bytes
     value: bytes
-    member: str
-    state: str
-    charge_cents: int
+    headers: Headers
+    kind: int
 
 
-class Expected(msgspec.Struct, frozen=True):
-    """What must come out of a part of the input.
+class Kind(NamedTuple):
+    """A claim made once: `head`, an id and `tail` are its value."""
+
+    key: bytes
+    head: bytes
+    tail: bytes
+    attributes: Mapping[str, str]
+    fields: Mapping[str, Any]
+
+
+class Routed(msgspec.Struct, frozen=True):
+    """What must be in the target topics.
 
     Attributes:
-        routed: Count and sum of the values' CRC-32 by target suffix.
-        sums: Count and sum of charges, in cents, by member.
+        topics: Count and sum of the values' CRC-32 by topic.
+        rules: Outputs by value of the rule header.
     """
 
-    routed: dict[str, tuple[int, int]]
-    sums: dict[str, tuple[int, int]]
+    topics: dict[str, tuple[int, int]]
+    rules: dict[str, int]
 
 
-def claims(count: int) -> Iterator[Claim]:
-    """Yield the first `count` claims, in publishing order."""
+def kinds(schema: Mapping[str, Any], schema_id: int) -> list[Kind]:
+    """Return the claims that events are copies of.
+
+    Args:
+        schema: Avro schema ``canonical.claim``.
+        schema_id: Its id in the registry.
+    """
     rnd = random.Random(SEED)
-    keys = [b"M%06d" % number for number in range(MEMBERS)]
-    partitions = [partition_of(key, PARTITIONS) for key in keys]
-    members = [key.decode() for key in keys]
+    parsed: Any = parse_schema(dict(schema))
+    return [_kind(rnd, parsed, schema_id) for _ in range(_KINDS)]
+
+
+def _kind(rnd: random.Random, schema: Any, schema_id: int) -> Kind:
+    member = f"M{int(rnd.random() * MEMBERS):07d}"
+    fields = _fields(rnd, member)
+    stream = BytesIO()
+    stream.write(b"\x00" + schema_id.to_bytes(4, "big"))
+    schemaless_writer(stream, schema, fields)
+    head, _, tail = stream.getvalue().partition(fields["claim_id"].encode())
+    attributes = {
+        "source": rnd.choice(rules.SOURCES),
+        "type": EVENT_TYPE,
+        "region": rnd.choice(rules.REGIONS),
+        "priority": rnd.choice(rules.PRIORITIES),
+    }
+    return Kind(member.encode(), head, tail, attributes, fields)
+
+
+def _fields(rnd: random.Random, member: str) -> dict[str, Any]:
+    total = 1_000 + int(rnd.random() * 100_000)
+    lines = (total // 2, total // 3, total - total // 2 - total // 3)
+    return {
+        "claim_id": "0" * _ID_DIGITS,
+        "patient_control_number": f"PCN-{int(rnd.random() * 10**8):08d}",
+        "member_id": member,
+        "patient": {"relationship": "18", "birth_date": dt.date(1984, 5, 9), "gender": "F"},
+        "payer": {"id": rnd.choice(rules.PAYERS), "name": "UNITED EXAMPLE HEALTH PLAN OF TEXAS"},
+        "billing_provider": {
+            "npi": f"{1_000_000_000 + int(rnd.random() * 400)}",
+            "tax_id": "123456789",
+            "name": "EXAMPLE FAMILY MEDICINE CLINIC",
+        },
+        "rendering_provider_npi": f"{1_500_000_000 + int(rnd.random() * 400)}",
+        "transaction_type": rnd.choice(rules.TRANSACTIONS),
+        "frequency_code": rnd.choice(rules.FREQUENCIES),
+        "place_of_service": rnd.choice(rules.PLACES),
+        "diagnosis_codes": [
+            {"position": 1, "qualifier": "ABK", "code": "E119"},
+            {"position": 2, "qualifier": "ABF", "code": "I10"},
+        ],
+        "total_charge": Decimal(total).scaleb(-2),
+        "service_from": _DAY,
+        "service_to": _DAY,
+        "event_time": _TIME,
+        "service_lines": [_line(place, amount) for place, amount in enumerate(lines, start=1)],
+        "source": {
+            "system": "clearinghouse-a",
+            "file": "2026-03-02-000001.edi",
+            "interchange_control": "000000905",
+            "transaction_control": "0021",
+            "usage": "P",
+            "segment_position": 21,
+            "mapping": "x12-837p",
+            "mapping_version": 1,
+        },
+    }
+
+
+def _line(number: int, cents: int) -> dict[str, Any]:
+    return {
+        "line_number": number,
+        "qualifier": "HC",
+        "procedure_code": "99213",
+        "modifiers": ["25"],
+        "charge": Decimal(cents).scaleb(-2),
+        "units": Decimal("1.000"),
+        "unit_code": "UN",
+        "service_from": _DAY,
+        "service_to": _DAY,
+        "diagnosis_pointers": [1],
+        "ndc": None,
+    }
+
+
+def claims(count: int, made: Sequence[Kind], *, partitions: int) -> Iterator[Claim]:
+    """Yield `count` events, in publishing order, each of a kind at random and with an id of its own."""
+    rnd = random.Random(SEED)
+    places = [partition_of(kind.key, partitions) for kind in made]
+    shared = [_headers(kind) for kind in made]
     for number in range(count):
-        at = int(rnd.random() * MEMBERS)
-        state = _STATES[int(rnd.random() * len(_STATES))]
-        cents = 1_000 + int(rnd.random() * 100_000)
-        value = orjson.dumps(
-            {
-                "claim_id": f"C{number:09d}",
-                "member_id": members[at],
-                "state": state,
-                "form": _FORMS[number % len(_FORMS)],
-                "charge_cents": cents,
-                "service_date": f"2026-{1 + number % 12:02d}-{1 + number % 28:02d}",
-                "provider_npi": f"{1_000_000_000 + number % 400}",
-                "payer": f"P{number % 40:04d}",
-                "diagnoses": ["E11.9", "I10"],
-                "procedure": "99213",
-                "source": f"claims-{number // 1000:06d}.edi",
-                "position": number % 1000,
-            }
-        )
-        yield Claim(partitions[at], keys[at], value, members[at], state, cents)
+        at = int(rnd.random() * len(made))
+        claim_id = b"%032x" % number
+        kind = made[at]
+        headers = (("ce_id", claim_id), *shared[at])
+        yield Claim(places[at], kind.key, b"".join((kind.head, claim_id, kind.tail)), headers, at)
 
 
-def expected(count: int, starts: Mapping[int, int]) -> Expected:
-    """Return what must come of `count` claims when partition p is read from offset ``starts[p]``."""
-    offsets: Counter[int] = Counter()
-    routed: dict[str, tuple[int, int]] = dict.fromkeys(ROUTES.values(), (0, 0))
-    sums: dict[str, tuple[int, int]] = {}
-    for claim in claims(count):
-        offset = offsets[claim.partition]
-        offsets[claim.partition] += 1
-        if offset < starts[claim.partition]:
-            continue
-        target = ROUTES[claim.state]
-        events, checksum = routed[target]
-        routed[target] = (events + 1, checksum + crc32(claim.value))
-        events, cents = sums.get(claim.member, (0, 0))
-        sums[claim.member] = (events + 1, cents + claim.charge_cents)
-    return Expected(routed, sums)
-
-
-async def publish(bootstrap_servers: str, topic: str, count: int) -> dict[int, int]:
-    """Publish the first `count` claims; returns how many went to each partition."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers, max_batch_size=_BATCH_BYTES, enable_idempotence=True
+def _headers(kind: Kind) -> Headers:
+    return (
+        ("ce_specversion", b"1.0"),
+        *((f"ce_{name}", value.encode()) for name, value in kind.attributes.items()),
+        ("ce_time", _TIME.isoformat().encode()),
+        ("content-type", b"application/avro"),
     )
-    await producer.start()
-    sent: Counter[int] = Counter()
-    builders = {partition: producer.create_batch() for partition in range(PARTITIONS)}
-    deliveries = []
-    try:
-        for claim in claims(count):
-            sent[claim.partition] += 1
-            builder = builders[claim.partition]
-            if builder.append(timestamp=None, key=claim.key, value=claim.value) is None:
-                deliveries.append(await producer.send_batch(builder, topic, partition=claim.partition))
-                builder = builders[claim.partition] = producer.create_batch()
-                builder.append(timestamp=None, key=claim.key, value=claim.value)
-        for partition, builder in builders.items():
-            deliveries.append(await producer.send_batch(builder, topic, partition=partition))
-        for delivery in deliveries:
-            await delivery
-    finally:
-        await producer.stop()
-    return dict(sent)
+
+
+class Claimed:
+    """The account of what was published: what must come of it, from any offset on."""
+
+    def __init__(self, partitions: int, made: Sequence[Kind]) -> None:
+        self._made = made
+        self._kinds = [array("H") for _ in range(partitions)]
+        self._checksums = [array("L") for _ in range(partitions)]
+
+    def add(self, claim: Claim) -> None:
+        """Account for the next event of its partition."""
+        self._kinds[claim.partition].append(claim.kind)
+        self._checksums[claim.partition].append(crc32(claim.value))
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """Events by partition."""
+        return {partition: len(found) for partition, found in enumerate(self._kinds)}
+
+    def routed(self, starts: Mapping[int, int], given: Sequence[Rule], case: str) -> Routed:
+        """Return what the rules make of what lies at or after `starts`."""
+        decide = rules.outputs_by(given)
+        decided = [decide(reading(kind, case)) for kind in self._made]
+        counts: Counter[str] = Counter()
+        checksums: Counter[str] = Counter()
+        by_rule: Counter[str] = Counter()
+        for partition, start in starts.items():
+            kinds_of, sums = self._kinds[partition][start:], self._checksums[partition][start:]
+            for kind, checksum in zip(kinds_of, sums, strict=True):
+                for topic, header in decided[kind]:
+                    counts[topic] += 1
+                    checksums[topic] += checksum
+                    by_rule[header.decode()] += 1
+        topics = {rule.topic: (counts[rule.topic], checksums[rule.topic]) for rule in given}
+        return Routed(topics, dict(by_rule))
+
+
+def reading(kind: Kind, case: str) -> Callable[[str], Any]:
+    """Return what gives an attribute of `kind`, or a field, by its path."""
+    if case == ROUTE_ATTRIBUTES:
+        return kind.attributes.__getitem__
+
+    def field(path: str) -> Any:
+        found: Any = kind.fields
+        for name in path.split("."):
+            found = found[name]
+        return found
+
+    return field

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Self
 
-from aiokafka import AIOKafkaConsumer
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 
-from benchmarks.claims import PARTITIONS
 from fleet.errors import FatalError
 
 
@@ -27,23 +27,27 @@ class Cluster:
     async def __aexit__(self, *_: object) -> None:
         await self._admin.close()
 
-    async def create(self, topics: Iterable[str], *, compacted: Iterable[str] = ()) -> None:
-        """Create `topics`, and the `compacted` ones, each with `PARTITIONS` partitions.
+    async def create(self, topics: Iterable[str], partitions: int, *, compacted: Iterable[str] = ()) -> None:
+        """Create `topics`, and the `compacted` ones, each with `partitions` partitions.
 
         Raises:
             FatalError: The broker refused.
         """
-        plain = [NewTopic(topic, PARTITIONS, 1) for topic in topics]
+        plain = [NewTopic(topic, partitions, 1) for topic in topics]
         kept = [
-            NewTopic(name, PARTITIONS, 1, topic_configs={"cleanup.policy": "compact"}) for name in compacted
+            NewTopic(name, partitions, 1, topic_configs={"cleanup.policy": "compact"}) for name in compacted
         ]
         answer = await self._admin.create_topics([*plain, *kept])
         for topic, code, text in answer.topic_errors:
             if code:
                 raise FatalError(f"Kafka refused to create {topic}: {text or code}", hint="see its log")
 
+    async def delete_of(self, name: str) -> None:
+        """Delete all topics whose names have `name` in them; the broker frees their space soon after."""
+        await self.delete(topic for topic in await self._admin.list_topics() if name in topic)
+
     async def delete(self, topics: Iterable[str]) -> None:
-        """Delete `topics`; the broker frees their space soon after."""
+        """Delete `topics`."""
         await self._admin.delete_topics(list(topics))
 
     async def start_at(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
@@ -59,8 +63,19 @@ class Cluster:
         finally:
             await member.stop()
 
-    async def committed(self, group: str, topic: str) -> dict[int, int]:
+    async def mark(self, changelog: str, key: bytes, topic: str, offsets: Mapping[int, int]) -> None:
+        """Write into each partition of `changelog`, under `key`, the offset of `topic` to go on from."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap_servers)
+        await producer.start()
+        try:
+            for partition, offset in offsets.items():
+                value = orjson.dumps({topic: offset})
+                await producer.send_and_wait(changelog, value, key, partition=partition)
+        finally:
+            await producer.stop()
+
+    async def committed(self, group: str, topic: str, partitions: int) -> dict[int, int]:
         """Return the committed offset of `group` by partition of `topic`; 0 where it has none."""
-        asked = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        asked = [TopicPartition(topic, partition) for partition in range(partitions)]
         found = await self._admin.list_consumer_group_offsets(group, partitions=asked)
         return {tp.partition: max(0, found[tp].offset) if tp in found else 0 for tp in asked}

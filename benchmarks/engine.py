@@ -1,15 +1,14 @@
-"""The engine beside stock Faust, and beside the bare client: `python -m benchmarks.engine [--quick]`.
+"""The engine beside its peers and the bare client: `python -m benchmarks.engine [--quick]`.
 
-All engines process the same topic of claims in one run, one after the other, in turns. Each
-worker has one processor core for itself; the broker and this process share the others. Stock
-Faust processes only the end of the topic, since it would take minutes for all of it.
+All engines process the same topics in one run, one after the other, in turns. Each worker has one
+processor core for itself; the broker and this process share the others. Slow engines process only the
+end of a topic. What the cases are and what is asked of an engine: ``CASES.md``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,143 +17,54 @@ import typer
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.claims import PARTITIONS, expected, publish
-from benchmarks.cluster import Cluster
-from benchmarks.measure import MeasureError
-from benchmarks.trial import Engine, Slice, free_port, run
-from benchmarks.workers.job import CASES, Job
+from benchmarks.engines import OWN_ENGINES, Engine
+from benchmarks.inputs import Size
+from benchmarks.peers.engines import ENGINES as PEERS
+from benchmarks.rig import Rig, rig, split_cores
+from benchmarks.throughput import Throughput
+from benchmarks.workers.job import CASES
 from fleet.errors import EventfleetError
 from fleet.settings import Settings, settings
 from stack.embedded import EmbeddedStack
 from stack.paths import StackPaths
 
 NAME = "engine"
-SOURCE = "bench.claims"
 FILE_WIDTH = 120
-FAUST = "faust"
-ENGINES = (
-    Engine(
-        name=report.PRODUCT,
-        guarantee="exactly_once",
-        module="benchmarks.workers.lane",
-        settings="as shipped: LaneApp, lane agent, lane table in memory, uvloop, JSON by orjson",
-    ),
-    Engine(
-        name=FAUST,
-        guarantee="at_least_once",
-        module="benchmarks.workers.stock_faust",
-        settings="uvloop, Cython, values as bytes with orjson in the agent, memory table, no standbys, "
-        "no leader topic, producer linger 20 ms and batches of 256 KiB, deliveries not awaited",
-    ),
-    Engine(
-        name="floor",
-        guarantee="at_least_once",
-        module="benchmarks.workers.floor",
-        settings="bare aiokafka in a plain loop, uvloop, orjson, batches of 512 KiB, deliveries awaited",
-    ),
-)
+ENGINES = {engine.name: engine for engine in (*OWN_ENGINES, *PEERS)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much is measured.
+    """What is measured.
 
     Attributes:
-        events: Events in the topic.
-        faust_events: Events that stock Faust processes, at the end of the topic.
-        runs: Runs of each engine and case.
+        engines: Of these engines.
+        cases: These cases.
+        runs: Repetitions of each.
+        size: How much in each.
     """
 
-    events: int
-    faust_events: int
+    engines: Sequence[Engine]
+    cases: Sequence[str]
     runs: int
+    size: Size
 
 
-FULL = Plan(events=1_000_000, faust_events=60_000, runs=3)
-QUICK = Plan(events=400_000, faust_events=20_000, runs=1)
+FULL = Size(events=500_000, warmup_events=1_000_000)
+QUICK = Size(events=100_000, warmup_events=100_000)
 
 
-class Bench:
-    """One run of this benchmark, on a broker that is up.
-
-    Args:
-        cluster: The broker.
-        plan: How much is measured.
-        core: The processor core of the workers.
-        folder: Where workers keep their logs.
-        console: Gets progress lines.
-    """
-
-    def __init__(self, cluster: Cluster, plan: Plan, core: int, folder: Path, console: Console) -> None:
-        self._cluster = cluster
-        self._plan = plan
-        self._core = core
-        self._folder = folder
-        self._console = console
-        self._runs: dict[tuple[str, str], list[report.Run]] = defaultdict(list)
-        self._errors: dict[tuple[str, str], list[str]] = defaultdict(list)
-
-    async def measure(self) -> list[report.Row]:
-        """Publish the claims, measure all engines in turns, and return their rows."""
-        self._console.print(f"Publishing {self._plan.events:,} claims")
-        await self._cluster.create([SOURCE])
-        sent = await publish(self._cluster.bootstrap_servers, SOURCE, self._plan.events)
-        whole = self._slice(sent, self._plan.events)
-        end = self._slice(sent, self._plan.faust_events)
-        parts = {engine.name: end if engine.name == FAUST else whole for engine in ENGINES}
-        for turn in range(1, self._plan.runs + 1):
-            for case in CASES:
-                for engine in ENGINES:
-                    await self._once(turn, case, engine, parts[engine.name])
-        return [self._row(case, engine, parts[engine.name]) for case in CASES for engine in ENGINES]
-
-    def _slice(self, sent: dict[int, int], events: int) -> Slice:
-        """Return about the last `events` events: as many of each partition."""
-        each = events // PARTITIONS
-        whole = events >= self._plan.events
-        starts = {partition: 0 if whole else max(0, count - each) for partition, count in sent.items()}
-        count = sum(sent[partition] - start for partition, start in starts.items())
-        return Slice(topic=SOURCE, starts=starts, events=count, expected=expected(self._plan.events, starts))
-
-    async def _once(self, turn: int, case: str, engine: Engine, part: Slice) -> None:
-        job = Job(
-            name=f"bench-{case}-{engine.name}-{turn}",
-            case=case,
-            bootstrap_servers=self._cluster.bootstrap_servers,
-            source=part.topic,
-            core=self._core,
-            data_dir=str(self._folder),
-            web_port=free_port(),
-        )
-        where = f"{case:<10} {engine.name:<11} run {turn}/{self._plan.runs}"
-        try:
-            found = await run(self._cluster, engine, part, job)
-        except MeasureError as error:
-            self._errors[case, engine.name].append(str(error))
-            self._console.print(f"{where}  [red]error[/]: {error}")
-        else:
-            self._runs[case, engine.name].append(found)
-            self._console.print(
-                f"{where}  {found.events_per_s:>9,.0f} events/s  {found.events_per_cpu_s:>9,.0f} events/CPU s"
-            )
-
-    def _row(self, case: str, engine: Engine, part: Slice) -> report.Row:
-        return report.row_of(
-            case=case,
-            engine=engine.name,
-            guarantee=engine.guarantee,
-            events=part.events,
-            runs=self._runs[case, engine.name],
-            settings=engine.settings,
-            errors=self._errors[case, engine.name],
-        )
-
-
-def split_cores() -> int:
-    """Keep this process, and what it starts, off one core; return that one, for the workers."""
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, set(cores[:-1]) or {cores[-1]})
-    return cores[-1]
+async def measure_on(rig: Rig, plan: Plan) -> report.Report:
+    """Measure everything in `plan`."""
+    rows = await Throughput(rig, plan.engines, plan.cases, plan.runs, plan.size).measure()
+    return report.Report(
+        machine={},
+        versions=report.versions(),
+        date=report.now(),
+        command="",
+        rows=rows,
+        ratios=report.ratios_of(rows),
+    )
 
 
 def bench_settings(base: Settings) -> Settings:
@@ -163,7 +73,7 @@ def bench_settings(base: Settings) -> Settings:
     return base.model_copy(update=own)
 
 
-def measure(plan: Plan, console: Console) -> list[report.Row]:
+def measure(plan: Plan, console: Console) -> report.Report:
     """Measure on an embedded stack that is up for as long as it takes."""
     parts = StackPaths.of(settings()).parts
     chosen = bench_settings(settings())
@@ -171,9 +81,10 @@ def measure(plan: Plan, console: Console) -> list[report.Row]:
     stack = EmbeddedStack(chosen, parts_dir=parts, say=console.print)
     stack.wipe()
 
-    async def on_stack() -> list[report.Row]:
-        async with Cluster(chosen.kafka) as cluster:
-            return await Bench(cluster, plan, core, stack.paths.root / "workers", console).measure()
+    async def on_stack() -> report.Report:
+        folder = (stack.paths.root / "workers").absolute()
+        async with rig(chosen.kafka, chosen.registry, core, folder, console.print) as ready:
+            return await measure_on(ready, plan)
 
     try:
         with stack:
@@ -182,42 +93,51 @@ def measure(plan: Plan, console: Console) -> list[report.Row]:
         stack.wipe()
 
 
+def chosen_of(text: str, known: Sequence[str], what: str) -> list[str]:
+    """Return the names in a comma-separated option; all of them where it is empty."""
+    names = [name.strip() for name in text.split(",") if name.strip()] or list(known)
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(f"no {what} {name!r}; known: {', '.join(known)}")
+    return names
+
+
 def main(
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="A rough answer within three minutes.")] = False,
+    only: Annotated[str, typer.Option(help="Cases, comma-separated; all by default.")] = "",
+    engines: Annotated[str, typer.Option(help="Engines, comma-separated; all by default.")] = "",
+    runs: Annotated[int, typer.Option(help="Repetitions.", min=1)] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="A rough answer: small, and one run.")] = False,
     output: Annotated[Path, typer.Option(help="Where to write the results.")] = report.RESULTS
     / f"{NAME}.json",
 ) -> None:
-    """Measure routing and summing: the engine, stock Faust and the bare client on the same topic."""
+    """Measure the engine, its peers and the bare client on the same topics."""
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = FILE_WIDTH
-    machine = report.machine()
+    plan = Plan(
+        engines=[ENGINES[name] for name in chosen_of(engines, list(ENGINES), "engine")],
+        cases=chosen_of(only, CASES, "case"),
+        runs=1 if quick else runs,
+        size=QUICK if quick else FULL,
+    )
     try:
-        rows = measure(QUICK if quick else FULL, console)
+        found = measure(plan, console)
     except EventfleetError as error:
         typer.secho(f"bench: {error}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         typer.secho("bench: interrupted, nothing written", err=True)
         raise typer.Exit(130) from None
-    found = report.Report(
-        machine=machine,
-        versions=report.versions(),
-        date=report.now(),
-        command=f"python -m benchmarks.{NAME}{' --quick' if quick else ''}",
-        rows=rows,
-        ratios=report.ratios_of(rows),
-    )
     report.write(found, output)
     console.print(report.table(found))
     console.print(f"ratio: how many times its rate {report.PRODUCT} has. CPU seconds are the worker's.")
-    for row in rows:
+    for row in found.rows:
         if row.error:
             console.print(f"[red]error[/] {row.case} {row.engine}: ", end="")
             console.print(row.error, markup=False)
     console.print(f"Written to {output}")
-    if any(row.error for row in rows):
+    if any(row.error for row in found.rows):
         raise typer.Exit(1)
 
 

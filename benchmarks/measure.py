@@ -53,16 +53,20 @@ class Rates:
         return self.events / self.cpu_s
 
 
-def rates(samples: Sequence[Sample]) -> Rates:
-    """Return the rates between the first sample with progress and the first with the most.
+def rates(samples: Sequence[Sample], warmup_events: int = 0) -> Rates:
+    """Return the rates between the first sample past the warm-up and the first with the most.
 
     So neither start-up nor the wait after the last event counts, and the events before the
     first sample with progress do not count either.
 
+    Args:
+        samples: In order.
+        warmup_events: Samples with fewer events do not count.
+
     Raises:
         MeasureError: The two are too close together to tell.
     """
-    moving = [sample for sample in samples if sample.done > 0]
+    moving = [sample for sample in samples if sample.done > 0 and sample.done >= warmup_events]
     if not moving:
         raise MeasureError("no progress was seen")
     first = moving[0]
@@ -74,22 +78,32 @@ def rates(samples: Sequence[Sample]) -> Rates:
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """Return the CPU seconds, user and system, that all threads of `process` have used so far."""
-    times = process.cpu_times()
+    """Return the CPU seconds, user and system, that all threads of `process` have used so far.
+
+    Raises:
+        MeasureError: It has ended.
+    """
+    try:
+        # A worker that ended and was not waited for yet still has an entry, as a zombie.
+        if process.status() == psutil.STATUS_ZOMBIE:
+            raise psutil.ZombieProcess(process.pid)
+        times = process.cpu_times()
+    except psutil.Error:
+        raise MeasureError("the worker ended") from None
     return float(times.user + times.system)
 
 
 async def watch(
-    process: psutil.Process,
+    used_cpu_s: Callable[[], float],
     progress: Callable[[], Awaitable[int]],
     total: int,
     *,
     limit_s: float = NO_PROGRESS_LIMIT_S,
 ) -> list[Sample]:
-    """Sample `process` until `progress` reaches `total`.
+    """Sample a worker until `progress` reaches `total`.
 
     Args:
-        process: The worker.
+        used_cpu_s: Gives the worker's CPU seconds so far.
         progress: Asks how many events are done.
         total: How many there are.
         limit_s: Longest time without progress, start-up included.
@@ -97,12 +111,12 @@ async def watch(
     Raises:
         MeasureError: The worker ended, stood still, or did more than there was to do.
     """
-    samples = [_sample(process, 0, total)]
+    samples = [Sample(time.monotonic(), used_cpu_s(), 0)]
     moved_at = samples[0].at_s
     while samples[-1].done < total:
         await asyncio.sleep(POLL_S)
         done = await progress()
-        samples.append(_sample(process, done, total))
+        samples.append(_sample(used_cpu_s, done, total))
         if done > samples[-2].done:
             moved_at = samples[-1].at_s
         elif samples[-1].at_s - moved_at > limit_s:
@@ -112,11 +126,8 @@ async def watch(
     return samples
 
 
-def _sample(process: psutil.Process, done: int, total: int) -> Sample:
+def _sample(used_cpu_s: Callable[[], float], done: int, total: int) -> Sample:
     try:
-        # A worker that ended and was not waited for yet still has an entry, as a zombie.
-        if process.status() == psutil.STATUS_ZOMBIE:
-            raise psutil.ZombieProcess(process.pid)
-        return Sample(time.monotonic(), cpu_s(process), done)
-    except psutil.Error:
-        raise MeasureError(f"the worker ended after {done:,} of {total:,} events") from None
+        return Sample(time.monotonic(), used_cpu_s(), done)
+    except MeasureError as error:
+        raise MeasureError(f"{error} after {done:,} of {total:,} events") from None

@@ -2,104 +2,169 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import psutil
 
-from benchmarks import report, verify
-from benchmarks.claims import Expected
+from benchmarks import report
 from benchmarks.cluster import Cluster
-from benchmarks.measure import MeasureError, rates, watch
-from benchmarks.workers.job import ROUTE, Job
+from benchmarks.engines import Engine
+from benchmarks.measure import MeasureError, Rates, cpu_s, rates, watch
+from benchmarks.workers.job import ROUTES, Job
 from stack.process import Identity, spawn, telling_line, terminate
 
 GRACE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
-    """One of what is measured.
-
-    Attributes:
-        name: Name in the results.
-        guarantee: ``exactly_once`` or ``at_least_once``.
-        module: The worker's module.
-        settings: How it is set, for the results.
-    """
-
-    name: str
-    guarantee: str
-    module: str
-    settings: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """The part of the source topic that an engine processes: all from `starts` on.
+class Part:
+    """The part of a source topic that an engine processes: all from `starts` on.
 
     Attributes:
         topic: The source topic.
         starts: First offset by partition.
         events: Number of events from there on.
-        expected: What must come out.
+        warmup_events: How many of them, at first, are not measured.
     """
 
     topic: str
     starts: Mapping[int, int]
     events: int
-    expected: Expected
+    warmup_events: int
 
 
-async def run(cluster: Cluster, engine: Engine, part: Slice, job: Job) -> report.Run:
+Check = Callable[[Job], Awaitable[None]]
+
+
+class Worker:
+    """A worker's process, or several that share its group.
+
+    Attributes:
+        log: Where it writes.
+    """
+
+    def __init__(self, processes: list[psutil.Process], log: Path) -> None:
+        self._processes = processes
+        self.log = log
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds so far, of all threads of all processes.
+
+        Raises:
+            MeasureError: A process has ended.
+        """
+        return sum(cpu_s(process) for process in self._processes)
+
+
+async def prepare(cluster: Cluster, engine: Engine, job: Job, part: Part) -> None:
+    """Create the topics of `job`, and let its group start at `part`."""
+    targets = {rule.topic for rule in job.rules}
+    stateless = job.case in ROUTES and engine.mark is None
+    rows = [] if stateless or engine.makes_changelog else [engine.changelog(job)]
+    await cluster.create([*targets, job.dead_letters], job.partitions, compacted=rows)
+    if any(part.starts.values()):
+        await cluster.start_at(job.name, part.topic, part.starts)
+        if engine.mark is not None:
+            await cluster.mark(engine.changelog(job), engine.mark, part.topic, part.starts)
+
+
+def progress_of(cluster: Cluster, job: Job, part: Part) -> Callable[[], Awaitable[int]]:
+    """Return what asks how many events of `part` the job's group has committed."""
+
+    async def progress() -> int:
+        committed = await cluster.committed(job.name, part.topic, job.partitions)
+        return sum(max(0, offset - part.starts[partition]) for partition, offset in committed.items())
+
+    return progress
+
+
+async def run(
+    cluster: Cluster, engine: Engine, part: Part, job: Job, core: int, check: Check, *, workers: int = 1
+) -> Rates:
     """Measure one run.
+
+    Args:
+        cluster: The broker.
+        engine: What to measure.
+        part: What it processes.
+        job: What it is told.
+        core: The one core that it may use.
+        check: Checks what was written.
+        workers: How many workers share the work, and the core.
 
     Raises:
         MeasureError: The worker failed, or did not write what it had to.
     """
-    targets = {suffix: job.target(suffix) for suffix in part.expected.routed} if job.case == ROUTE else {}
-    changelogs = [] if job.case == ROUTE else [job.changelog]
-    topics = [*targets.values(), job.dead_letters]
-    await cluster.create(topics, compacted=changelogs)
-    if any(part.starts.values()):
-        await cluster.start_at(job.name, part.topic, part.starts)
-
-    async def progress() -> int:
-        committed = await cluster.committed(job.name, part.topic)
-        return sum(max(0, offset - part.starts[partition]) for partition, offset in committed.items())
-
-    with worker(engine, job) as (process, log):
-        try:
-            samples = await watch(process, progress, part.events)
-        except MeasureError as error:
-            raise MeasureError(f"{error}; its log says: {telling_line(log)}") from None
-    if targets:
-        await verify.check_routed(cluster.bootstrap_servers, targets, part.expected)
-    else:
-        await verify.check_sums(cluster.bootstrap_servers, job.changelog, part.expected)
-    await cluster.delete([*topics, *changelogs])
-    return report.Run.of(rates(samples))
+    await prepare(cluster, engine, job, part)
+    try:
+        with started(engine, job, core, workers=workers) as worker:
+            try:
+                samples = await watch(worker.cpu_s, progress_of(cluster, job, part), part.events)
+            except MeasureError as error:
+                raise MeasureError(f"{error}; its log says: {telling_line(worker.log)}") from None
+        await check(job)
+        return rates(samples, part.warmup_events)
+    finally:
+        await cluster.delete_of(job.name)
+        shutil.rmtree(job.data_dir, ignore_errors=True)
 
 
 @contextmanager
-def worker(engine: Engine, job: Job) -> Iterator[tuple[psutil.Process, Path]]:
-    """Run a worker inside the block; gives its process and its log. It is gone afterwards."""
-    log = Path(job.data_dir) / f"{job.name}.log"
-    command = [sys.executable, "-m", engine.module, job.argument()]
-    child = spawn(command, folder=report.ROOT, log=log, dies_with_parent=True)
+def started(engine: Engine, job: Job, core: int, *, workers: int = 1) -> Iterator[Worker]:
+    """Run workers inside the block, all on `core`. They are gone afterwards."""
+    with ExitStack() as stack:
+        processes, log = [], Path(job.data_dir).with_suffix(".log")
+        for number in range(workers):
+            own = job if number == 0 else _another(job, number)
+            log = Path(own.data_dir).with_suffix(".log")
+            processes.append(stack.enter_context(_started(engine, own, core, log)))
+        yield Worker(processes, log)
+
+
+def _another(job: Job, number: int) -> Job:
+    return msgspec.structs.replace(
+        job,
+        web_port=free_port(),
+        data_dir=f"{job.data_dir}-{number}",
+        ready_path=f"{job.ready_path}-{number}",
+    )
+
+
+@contextmanager
+def _started(engine: Engine, job: Job, core: int, log: Path) -> Iterator[psutil.Process]:
+    Path(job.data_dir).mkdir(parents=True, exist_ok=True)
+    path = Path(job.data_dir).with_suffix(".json")
+    job.write(path)
+    Path(job.ready_path).unlink(missing_ok=True)
+    with _on_core(core):
+        child = spawn(engine.command(path), folder=report.ROOT, log=log, dies_with_parent=True)
     identity = Identity.of(child.pid)
     try:
         if identity is None:
             raise MeasureError(f"the worker did not start; its log says: {telling_line(log)}")
-        yield psutil.Process(child.pid), log
+        yield psutil.Process(child.pid)
     finally:
         if identity is not None:
             terminate(identity, grace_s=GRACE_S)
         child.wait()
+
+
+@contextmanager
+def _on_core(core: int) -> Iterator[None]:
+    """Let what is started inside the block inherit `core` alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def free_port() -> int:

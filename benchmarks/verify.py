@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from zlib import crc32
 
-import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.structs import TopicPartition
 
-from benchmarks.claims import PARTITIONS, Expected
+from benchmarks.charges import Sums
+from benchmarks.claims import Routed
+from benchmarks.engines import Engine
 from benchmarks.measure import MeasureError
+from benchmarks.workers.job import RULE_HEADER, Job
 
 FETCH_TIMEOUT_MS = 500
 FETCH_BYTES = 8 << 20
 MAX_EMPTY_FETCHES = 20
 
 
-async def records(bootstrap_servers: str, topic: str) -> AsyncIterator[list[ConsumerRecord]]:
+async def records(bootstrap_servers: str, topic: str, partitions: int) -> AsyncIterator[list[ConsumerRecord]]:
     """Yield all committed records of `topic`, a fetch at a time.
 
     Raises:
@@ -33,7 +35,7 @@ async def records(bootstrap_servers: str, topic: str) -> AsyncIterator[list[Cons
     )
     await reader.start()
     try:
-        tps = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+        tps = [TopicPartition(topic, partition) for partition in range(partitions)]
         begins = await reader.beginning_offsets(tps)
         ends = await reader.end_offsets(tps)
         reader.assign(tps)
@@ -51,46 +53,55 @@ async def records(bootstrap_servers: str, topic: str) -> AsyncIterator[list[Cons
         await reader.stop()
 
 
-async def check_routed(bootstrap_servers: str, topics: dict[str, str], expected: Expected) -> None:
-    """Check that each target topic holds every claim that belongs there, once.
-
-    Args:
-        bootstrap_servers: Brokers.
-        topics: Topic by target suffix.
-        expected: What must be there.
+async def check_routed(job: Job, expected: Routed) -> None:
+    """Check that each target topic holds every event that belongs there, once, by the right rule.
 
     Raises:
         MeasureError: Outputs are missing, doubled or not the ones they should be.
     """
-    for suffix, topic in topics.items():
+    rules: Counter[bytes] = Counter()
+    for topic, (wanted, wanted_checksum) in expected.topics.items():
         count = checksum = 0
-        async for found in records(bootstrap_servers, topic):
+        async for found in records(job.bootstrap_servers, topic, job.partitions):
             count += len(found)
             checksum += sum(crc32(record.value) for record in found)
-        if count != expected.routed[suffix][0]:
-            raise MeasureError(f"{topic} holds {count:,} outputs, not {expected.routed[suffix][0]:,}")
-        if checksum != expected.routed[suffix][1]:
+            rules.update(_rule(record) for record in found)
+        if count != wanted:
+            raise MeasureError(f"{topic} holds {count:,} outputs, not {wanted:,}")
+        if checksum != wanted_checksum:
             raise MeasureError(f"{topic} holds other outputs than it should: the checksums differ")
+    by_rule = {name.decode(errors="replace"): count for name, count in rules.items()}
+    if by_rule != expected.rules:
+        raise MeasureError(f"outputs by rule are {by_rule}, not {expected.rules}")
 
 
-async def check_sums(bootstrap_servers: str, changelog: str, expected: Expected) -> None:
+def _rule(record: ConsumerRecord) -> bytes:
+    name, value = record.headers[-1] if record.headers else ("", b"")
+    return bytes(value) if name == RULE_HEADER else b"(no rule header)"
+
+
+async def check_rows(engine: Engine, job: Job, expected: Sums) -> None:
     """Check every row that the table's changelog ends with.
 
     Raises:
         MeasureError: A row is missing, wrong, or should not be there.
     """
-    rows: dict[str, Any] = {}
-    async for found in records(bootstrap_servers, changelog):
-        rows.update((member_of(record.key), record.value) for record in found)
-    # The lane keeps its own bookkeeping under keys that start with a zero byte.
-    table = {key: tuple(orjson.loads(row)) for key, row in rows.items() if not key.startswith("\0")}
-    wrong = sum(table.get(member) != row for member, row in expected.sums.items())
-    strange = len(table.keys() - expected.sums.keys())
+    changelog = engine.changelog(job)
+    raw: dict[bytes, bytes | None] = {}
+    async for found in records(job.bootstrap_servers, changelog, job.partitions):
+        raw.update((record.key, record.value) for record in found)
+    rows = (engine.row(job.case, key, value) for key, value in raw.items() if value is not None)
+    refuse_wrong(changelog, dict(row for row in rows if row is not None), expected)
+
+
+def refuse_wrong(changelog: str, table: Mapping[str, tuple[int, int]], expected: Sums) -> None:
+    """Compare the rows of a table with what they should be.
+
+    Raises:
+        MeasureError: They differ.
+    """
+    wrong = sum(table.get(key) != row for key, row in expected.items())
+    strange = len(table.keys() - expected.keys())
     if wrong or strange:
-        of_all = f"{wrong:,} of {len(expected.sums):,} sums are wrong"
+        of_all = f"{wrong:,} of {len(expected):,} rows are wrong"
         raise MeasureError(f"{changelog}: {of_all}, and {strange:,} rows should not be there")
-
-
-def member_of(key: bytes) -> str:
-    """Return the member that a changelog key names: raw text, or JSON text where Faust wrote it."""
-    return str(orjson.loads(key)) if key.startswith(b'"') else key.decode()

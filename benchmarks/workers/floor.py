@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import uvloop
@@ -12,13 +12,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 from orjson import dumps, loads
 
-from benchmarks.claims import ROUTES
-from benchmarks.workers.job import ROUTE, Job, take
+from benchmarks.workers.job import ROUTES, RULE_HEADER, WINDOWS, Job, take
+from benchmarks.workers.plain import Clock, router
 
 FETCH_BYTES = 2 << 20
 FETCH_RECORDS = 8_000
 FETCH_TIMEOUT_MS = 250
 BATCH_BYTES = 512 * 1024
+
+Handle = Callable[[int, list[Any]], Awaitable[None]]
 
 
 class Floor:
@@ -26,7 +28,6 @@ class Floor:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._targets = {state: job.target(suffix) for state, suffix in ROUTES.items()}
         self._rows: dict[str, tuple[int, int]] = {}
         self._producer = AIOKafkaProducer(
             bootstrap_servers=job.bootstrap_servers, acks="all", max_batch_size=BATCH_BYTES
@@ -45,7 +46,8 @@ class Floor:
         )
         await consumer.start()
         await self._producer.start()
-        handle = self._route if self._job.case == ROUTE else self._keyed_sum
+        self._job.tell_ready()
+        handle = self._handle()
         try:
             while not stopping.is_set():
                 fetched = await consumer.getmany(timeout_ms=FETCH_TIMEOUT_MS, max_records=FETCH_RECORDS)
@@ -56,19 +58,31 @@ class Floor:
             await self._producer.stop()
             await consumer.stop()
 
-    async def _process(self, handle: Any, fetched: dict[TopicPartition, list[Any]]) -> None:
+    def _handle(self) -> Handle:
+        if self._job.case in ROUTES:
+            return self._route()
+        return self._windowed() if self._job.case in WINDOWS else self._keyed_sum
+
+    async def _process(self, handle: Handle, fetched: dict[TopicPartition, list[Any]]) -> None:
         for tp, found in fetched.items():
             await handle(tp.partition, found)
         for delivery in self._deliveries:
             await delivery
         self._deliveries.clear()
 
-    async def _route(self, partition: int, found: list[Any]) -> None:
-        outputs: dict[str, list[tuple[bytes, bytes]]] = {topic: [] for topic in self._targets.values()}
-        for record in found:
-            outputs[self._targets[loads(record.value)["state"]]].append((record.key, record.value))
-        for topic, pairs in outputs.items():
-            await self._write(topic, partition, pairs)
+    def _route(self) -> Handle:
+        route = router(self._job)
+
+        async def handle(partition: int, found: list[Any]) -> None:
+            outputs: dict[str, list[Any]] = {rule.topic: [] for rule in self._job.rules}
+            for record in found:
+                for topic, header in route(record.value, record.headers):
+                    headers = [*record.headers, (RULE_HEADER, header)]
+                    outputs[topic].append((record.key, record.value, headers))
+            for topic, rows in outputs.items():
+                await self._write(topic, partition, rows)
+
+        return handle
 
     async def _keyed_sum(self, partition: int, found: list[Any]) -> None:
         rows, touched = self._rows, set()
@@ -78,16 +92,36 @@ class Floor:
             count, cents = rows.get(member, (0, 0))
             rows[member] = (count + 1, cents + claim["charge_cents"])
             touched.add(member)
-        pairs = ((member.encode(), dumps(rows[member])) for member in touched)
-        await self._write(self._job.changelog, partition, pairs)
+        await self._write_rows(partition, touched)
 
-    async def _write(self, topic: str, partition: int, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    def _windowed(self) -> Handle:
+        clocks = {partition: Clock(self._job.windows) for partition in range(self._job.partitions)}
+
+        async def handle(partition: int, found: list[Any]) -> None:
+            rows, touched, clock = self._rows, set(), clocks[partition]
+            for record in found:
+                claim = loads(record.value)
+                for start in clock.open(claim["event_time_ms"]):
+                    key = f"{claim['member_id']}/{start}"
+                    count, cents = rows.get(key, (0, 0))
+                    rows[key] = (count + 1, cents + claim["charge_cents"])
+                    touched.add(key)
+            await self._write_rows(partition, touched)
+
+        return handle
+
+    async def _write_rows(self, partition: int, touched: set[str]) -> None:
+        none: list[tuple[str, bytes]] = []
+        rows = ((key.encode(), dumps(self._rows[key]), none) for key in touched)
+        await self._write(self._job.changelog, partition, rows)
+
+    async def _write(self, topic: str, partition: int, records: Iterable[tuple[bytes, bytes, Any]]) -> None:
         builder = self._producer.create_batch()
-        for key, value in pairs:
-            if builder.append(timestamp=None, key=key, value=value) is None:
+        for key, value, headers in records:
+            if builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
                 self._deliveries.append(await self._producer.send_batch(builder, topic, partition=partition))
                 builder = self._producer.create_batch()
-                builder.append(timestamp=None, key=key, value=value)
+                builder.append(timestamp=None, key=key, value=value, headers=headers)
         if builder.record_count():
             self._deliveries.append(await self._producer.send_batch(builder, topic, partition=partition))
 

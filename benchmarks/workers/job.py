@@ -1,46 +1,112 @@
-"""What a worker is told to do, handed over as one JSON argument."""
+"""What a worker is told to do, handed over as the path of one JSON file (see ``CASES.md``)."""
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-ROUTE = "route"
+ROUTE_ATTRIBUTES = "route-attributes"
+ROUTE_FIELDS = "route-fields"
 KEYED_SUM = "keyed-sum"
-CASES = (ROUTE, KEYED_SUM)
+TUMBLING = "tumbling"
+HOPPING = "hopping"
+CASES = (ROUTE_ATTRIBUTES, ROUTE_FIELDS, KEYED_SUM, TUMBLING, HOPPING)
+ROUTES = frozenset({ROUTE_ATTRIBUTES, ROUTE_FIELDS})
+WINDOWS = frozenset({TUMBLING, HOPPING})
 TABLE = "sums"
+RULE_HEADER = "fleet_rule"
+
+Operator: TypeAlias = Literal["==", "!=", "<", ">=", "startsWith"]
+Guarantee: TypeAlias = Literal["exactly_once", "at_least_once"]
+
+
+class Comparison(NamedTuple):
+    """One comparison of a rule; in JSON ``[path, operator, value]``.
+
+    Attributes:
+        path: A CloudEvents attribute without ``ce_``, or a field of the claim, e.g. ``payer.id``.
+        operator: How it is compared.
+        value: With what: a text, or a whole number where the field is a number.
+    """
+
+    path: str
+    operator: Operator
+    value: str | int
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """An event for which all `tests` hold goes to `topic`.
+
+    Attributes:
+        name: Unique name; rules are listed in its order.
+        topic: Target topic.
+        tests: All must hold.
+    """
+
+    name: str
+    topic: str
+    tests: tuple[Comparison, ...]
+
+    @property
+    def header(self) -> bytes:
+        """Value of the `RULE_HEADER` of its outputs: its name and version."""
+        return f"{self.name}@1".encode()
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Windows of event time, aligned to the epoch; tumbling where `advance_ms` is `size_ms`."""
+
+    size_ms: int
+    advance_ms: int
+    grace_ms: int
+
+    def starts(self, event_time_ms: int) -> range:
+        """Return the starts of the windows that hold `event_time_ms`, in order."""
+        last = event_time_ms - event_time_ms % self.advance_ms
+        return range(last - self.size_ms + self.advance_ms, last + 1, self.advance_ms)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One run of one worker.
 
     Attributes:
-        name: App id and consumer group, used by no other run.
+        name: App id and consumer group, used by no other run; topics of the run begin with it.
         case: One of `CASES`.
+        guarantee: What the worker must hold.
         bootstrap_servers: Brokers.
-        source: Topic of claims.
-        core: The one processor core that the worker may use.
-        data_dir: Folder for what the worker keeps.
-        web_port: Port of its web views.
+        registry_url: Base URL of the schema registry (Confluent API).
+        source: Source topic.
+        partitions: Partitions of every topic.
+        data_dir: Folder for what the worker keeps on disk.
+        web_port: Port of its web views, if it has any.
+        ready_path: File that the worker makes, empty, once its state is loaded and it processes.
+        schema_path: The Avro schema of the claims.
+        store: Where a table's rows live.
+        rules: The rules of a routing case, in order of their names.
+        window: The windows of a windowed case.
     """
 
     name: str
     case: str
+    guarantee: Guarantee
     bootstrap_servers: str
+    registry_url: str
     source: str
-    core: int
+    partitions: int
     data_dir: str
     web_port: int
-
-    def target(self, suffix: str) -> str:
-        """Return the name of a target topic."""
-        return f"{self.name}-{suffix}"
+    ready_path: str
+    schema_path: str
+    store: Literal["memory", "rocksdb"] = "memory"
+    rules: tuple[Rule, ...] = ()
+    window: Window | None = None
 
     @property
     def changelog(self) -> str:
-        """Changelog topic of the table, as Faust names it."""
+        """Changelog topic of the table, as Faust and Kafka Streams name it."""
         return f"{self.name}-{TABLE}-changelog"
 
     @property
@@ -48,13 +114,27 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         """Topic of the dead letters."""
         return f"{self.name}-dead-letters"
 
-    def argument(self) -> str:
-        """Return this job as a command-line argument."""
-        return msgspec.json.encode(self).decode()
+    @property
+    def windows(self) -> Window:
+        """The windows of a windowed case.
+
+        Raises:
+            ValueError: It has none.
+        """
+        if self.window is None:
+            raise ValueError(self.case)
+        return self.window
+
+    def tell_ready(self) -> None:
+        """Make the file that says that the worker processes."""
+        Path(self.ready_path).touch()
+
+    def write(self, path: Path) -> None:
+        """Write this job to the file that its worker is started with."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self)))
 
 
 def take() -> Job:
-    """Return the job of this process, which from now on stays on its core."""
-    job = msgspec.json.decode(sys.argv[1], type=Job)
-    os.sched_setaffinity(0, {job.core})
-    return job
+    """Return the job of this process: the file that its first argument names."""
+    return msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)

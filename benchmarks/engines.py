@@ -1,0 +1,131 @@
+"""What is measured: how each engine is started, and how its tables are read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import orjson
+
+from agents.router.route import COUNTS
+from benchmarks.workers.job import CASES, ROUTES, WINDOWS, Guarantee, Job
+from fleet.lane.store import OFFSETS_KEY
+
+RECOVERY = "recovery"
+LATENCY = "latency"
+ALL_CASES: Final = frozenset({*CASES, RECOVERY, LATENCY})
+PRODUCT = "eventfleet"
+FAUST = "faust"
+FLOOR = "floor"
+
+Row = tuple[str, tuple[int, int]]
+"""Member, or ``<member>/<start of the window, ms>``; number of events and sum in cents."""
+ReadRow = Callable[[str, bytes, bytes], Row | None]
+"""From the case, key and value of a changelog record; None where it is no row of the table."""
+
+
+def _changelog(job: Job) -> str:
+    return job.changelog
+
+
+def _lane_changelog(job: Job) -> str:
+    """Return the changelog of the case's one table: the router counts events by rule in its own."""
+    return f"{job.name}-{COUNTS}-changelog" if job.case in ROUTES else job.changelog
+
+
+def text_row(case: str, key: bytes, value: bytes) -> Row | None:
+    """Read a row as the lane writes it: text and JSON, what is not about a member left out."""
+    del case
+    name = key.decode()
+    count, cents = orjson.loads(value) if name.startswith("M") else (0, 0)
+    return (name, (count, cents)) if name.startswith("M") else None
+
+
+def json_row(case: str, key: bytes, value: bytes) -> Row | None:
+    """Read a row as stock Faust writes it: JSON, windows as ``[key, [start, end]]`` in seconds."""
+    name = orjson.loads(key)
+    if case in WINDOWS:
+        member, (start_s, _) = name
+        name = f"{member}/{round(start_s * 1000)}"
+    count, cents = orjson.loads(value)
+    return name, (count, cents)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """One of what is measured.
+
+    Attributes:
+        name: Name in the results.
+        guarantee: ``exactly_once`` or ``at_least_once``.
+        settings: How it is set, for the results.
+        command: Gives the command for the path of a job.
+        cases: What it does; see `ALL_CASES`.
+        max_events: Most events that are measured in a run: a slow engine takes the end of the topic.
+        warmup_events: Events that it processes before any that are measured.
+        max_runs: Most repetitions: slow engines take fewer.
+        state_keys: Most members in `RECOVERY`.
+        store: Where its tables live.
+        changelog: Gives the topic of its table's rows.
+        makes_changelog: Whether it makes that topic itself.
+        row: Reads a row of it.
+        mark: The key under which its changelog holds the source offsets that its rows stand at;
+            an engine that starts amid a topic finds them there.
+    """
+
+    name: str
+    guarantee: Guarantee
+    settings: str
+    command: Callable[[Path], list[str]]
+    cases: frozenset[str] = ALL_CASES
+    max_events: int = sys.maxsize
+    warmup_events: int = 0
+    max_runs: int = sys.maxsize
+    state_keys: int = sys.maxsize
+    store: Literal["memory", "rocksdb"] = "memory"
+    changelog: Callable[[Job], str] = _changelog
+    makes_changelog: bool = False
+    row: ReadRow = text_row
+    mark: bytes | None = None
+
+
+def python(module: str) -> Callable[[Path], list[str]]:
+    """Return the command of a worker in Python."""
+    return lambda job: [sys.executable, "-m", module, str(job)]
+
+
+OWN_ENGINES: Final = (
+    Engine(
+        name=PRODUCT,
+        guarantee="exactly_once",
+        settings="as shipped: lane agent, lane table in memory, routing by the router agent's own code",
+        command=python("benchmarks.workers.lane"),
+        warmup_events=50_000,
+        changelog=_lane_changelog,
+        mark=OFFSETS_KEY,
+    ),
+    Engine(
+        name=FAUST,
+        guarantee="at_least_once",
+        settings="uvloop, Cython, values as bytes with orjson and fastavro in the agent, memory table, "
+        "no standbys, no leader topic, producer linger 20 ms and batches of 256 KiB, deliveries not awaited",
+        command=python("benchmarks.workers.stock_faust"),
+        max_events=30_000,
+        max_runs=3,
+        state_keys=50_000,
+        warmup_events=2_000,
+        row=json_row,
+    ),
+    Engine(
+        name=FLOOR,
+        guarantee="at_least_once",
+        settings="bare aiokafka in a plain loop, uvloop, orjson, fastavro, batches of 512 KiB, deliveries "
+        "awaited; no state is loaded",
+        command=python("benchmarks.workers.floor"),
+        cases=ALL_CASES - {RECOVERY},
+        warmup_events=50_000,
+    ),
+)

@@ -1,0 +1,115 @@
+"""The topics that all engines read, and what must come of any part of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from benchmarks import verify
+from benchmarks.charges import Charged, Sums, charges
+from benchmarks.claims import Claimed, Routed, claims, kinds
+from benchmarks.cluster import Cluster
+from benchmarks.engines import Engine
+from benchmarks.publish import publish
+from benchmarks.report import ROOT
+from benchmarks.rules import rules_of
+from benchmarks.trial import Check, Part
+from benchmarks.workers.job import HOPPING, ROUTES, TUMBLING, WINDOWS, Job, Window
+from schemas.registry import Registry
+
+PARTITIONS: Final = 4
+CHARGES: Final = "bench.charges"
+CLAIMS: Final = "bench.claims"
+SCHEMA_PATH: Final = ROOT / "schemas" / "avro" / "canonical.claim.avsc"
+SUBJECT: Final = "canonical.claim-value"
+MINUTE_MS: Final = 60_000
+WINDOW_OF: Final[Mapping[str, Window]] = {
+    TUMBLING: Window(size_ms=MINUTE_MS, advance_ms=MINUTE_MS, grace_ms=10_000),
+    HOPPING: Window(size_ms=MINUTE_MS, advance_ms=20_000, grace_ms=10_000),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is measured.
+
+    Attributes:
+        events: Events that are measured in a run, at the end of their topic.
+        warmup_events: Most events that a worker processes before; the topic begins with them.
+    """
+
+    events: int
+    warmup_events: int
+
+
+class Inputs:
+    """The two topics, published, with the account of them.
+
+    Args:
+        size: How much is measured.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self._size = size
+        self._charged = Charged(PARTITIONS)
+        self._claimed = Claimed(PARTITIONS, [])
+        self._sums = cache(self._sums_from)
+        self._routed = cache(self._routed_from)
+
+    async def publish(self, cluster: Cluster, registry_url: str) -> None:
+        """Publish both topics."""
+        count = self._size.events + self._size.warmup_events
+        await cluster.create([CHARGES, CLAIMS], PARTITIONS)
+        servers = cluster.bootstrap_servers
+        await publish(servers, CHARGES, charges(count, partitions=PARTITIONS), self._charged)
+        schema = json.loads(SCHEMA_PATH.read_bytes())
+        async with Registry(registry_url) as registry:
+            made = kinds(schema, await registry.register(SUBJECT, schema))
+        self._claimed = Claimed(PARTITIONS, made)
+        await publish(servers, CLAIMS, claims(count, made, partitions=PARTITIONS), self._claimed)
+
+    def part(self, engine: Engine, case: str) -> Part:
+        """Return what `engine` processes of the topic of `case`: the end of it."""
+        topic, sizes = (CLAIMS, self._claimed.sizes) if case in ROUTES else (CHARGES, self._charged.sizes)
+        events = min(engine.max_events, self._size.events)
+        return end_of(topic, sizes, events, min(engine.warmup_events, self._size.warmup_events))
+
+    def job_options(self, case: str, name: str) -> dict[str, Any]:
+        """Return what a job of `case` is told of its input, where the run is called `name`."""
+        if case in ROUTES:
+            return {"source": CLAIMS, "rules": rules_of(case, lambda suffix: f"{name}-{suffix}")}
+        return {"source": CHARGES, "window": WINDOW_OF.get(case)}
+
+    def check(self, engine: Engine, case: str, part: Part) -> Check:
+        """Return the check of what a run on `part` wrote."""
+        starts = tuple(sorted(part.starts.items()))
+
+        async def routed(job: Job) -> None:
+            found = self._routed(case, starts)
+            topics = {f"{job.name}-{suffix}": sums for suffix, sums in found.topics.items()}
+            await verify.check_routed(job, Routed(topics, found.rules))
+
+        async def summed(job: Job) -> None:
+            await verify.check_rows(engine, job, self._sums(case, starts))
+
+        return routed if case in ROUTES else summed
+
+    def _sums_from(self, case: str, starts: tuple[tuple[int, int], ...]) -> Sums:
+        if case in WINDOWS:
+            return self._charged.windows(dict(starts), WINDOW_OF[case])
+        return self._charged.sums(dict(starts))
+
+    def _routed_from(self, case: str, starts: tuple[tuple[int, int], ...]) -> Routed:
+        return self._claimed.routed(dict(starts), rules_of(case, str), case)
+
+
+def end_of(topic: str, sizes: Mapping[int, int], events: int, warmup_events: int) -> Part:
+    """Return the last `events` of a topic, with `warmup_events` before them: as many of each partition."""
+    each = (events + warmup_events) // len(sizes)
+    whole = events + warmup_events >= sum(sizes.values())
+    starts = {partition: 0 if whole else max(0, size - each) for partition, size in sizes.items()}
+    count = sum(size - starts[partition] for partition, size in sizes.items())
+    return Part(topic=topic, starts=starts, events=count, warmup_events=max(0, count - events))

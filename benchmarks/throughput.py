@@ -1,0 +1,77 @@
+"""Events per second, and per CPU second, of all engines on the same input, in turns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from benchmarks import report
+from benchmarks.engines import Engine
+from benchmarks.inputs import Inputs, Size
+from benchmarks.measure import MeasureError
+from benchmarks.rig import Rig
+from benchmarks.trial import run
+
+
+class Throughput:
+    """The cases that are measured by their rates.
+
+    Args:
+        rig: The broker and the core.
+        engines: What to measure.
+        cases: Which cases.
+        runs: Repetitions.
+        size: How much is measured in each.
+    """
+
+    def __init__(
+        self, rig: Rig, engines: Sequence[Engine], cases: Sequence[str], runs: int, size: Size
+    ) -> None:
+        self._rig = rig
+        self._engines = engines
+        self._cases = cases
+        self._turns = runs
+        self._inputs = Inputs(size)
+        self._runs: dict[tuple[str, str], list[report.Run]] = defaultdict(list)
+        self._errors: dict[tuple[str, str], list[str]] = defaultdict(list)
+
+    async def measure(self) -> list[report.Row]:
+        """Publish the input, run all engines in turns, and return their rows."""
+        self._rig.say("Publishing the input")
+        await self._inputs.publish(self._rig.cluster, self._rig.registry_url)
+        for turn in range(1, self._turns + 1):
+            for case, engine in self._pairs():
+                if turn <= engine.max_runs:
+                    await self._once(turn, case, engine)
+        return [self._row(case, engine) for case, engine in self._pairs()]
+
+    def _pairs(self) -> list[tuple[str, Engine]]:
+        return [(case, engine) for case in self._cases for engine in self._engines if case in engine.cases]
+
+    async def _once(self, turn: int, case: str, engine: Engine) -> None:
+        name = f"bench-{case}-{engine.name}-{turn}"
+        part = self._inputs.part(engine, case)
+        job = self._rig.job(engine, case, name, **self._inputs.job_options(case, name))
+        check = self._inputs.check(engine, case, part)
+        where = f"{case:<16} {engine.name:<20} run {turn}"
+        try:
+            found = report.Run.of(await run(self._rig.cluster, engine, part, job, self._rig.core, check))
+        except MeasureError as error:
+            self._errors[case, engine.name].append(str(error))
+            self._rig.say(f"{where}  [red]error[/]: {error}")
+        else:
+            self._runs[case, engine.name].append(found)
+            rate, per_cpu_s = found.events_per_s, found.events_per_cpu_s
+            self._rig.say(f"{where}  {rate:>9,.0f} events/s  {per_cpu_s:>9,.0f} events/CPU s")
+
+    def _row(self, case: str, engine: Engine) -> report.Row:
+        part = self._inputs.part(engine, case)
+        return report.row_of(
+            case=case,
+            engine=engine.name,
+            guarantee=engine.guarantee,
+            events=part.events - part.warmup_events,
+            runs=self._runs[case, engine.name],
+            settings=engine.settings,
+            errors=self._errors[case, engine.name],
+        )

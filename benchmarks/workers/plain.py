@@ -1,0 +1,75 @@
+"""What one would write by hand for the cases: for the engines that are no more than a client in Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from fastavro import parse_schema, schemaless_reader
+
+from benchmarks.rules import outputs_by
+from benchmarks.workers.job import ROUTE_ATTRIBUTES, Job, Window
+
+_WIRE_HEADER_BYTES = 5
+
+Headers = Sequence[tuple[str, bytes]]
+Route = Callable[[bytes, Headers], list[tuple[str, bytes]]]
+
+
+def router(job: Job) -> Route:
+    """Return the function from value and headers of an event to the topics and rules of its outputs."""
+    return _by_attributes(job) if job.case == ROUTE_ATTRIBUTES else _by_fields(job)
+
+
+def _by_attributes(job: Job) -> Route:
+    names = {f"ce_{test.path}" for rule in job.rules for test in rule.tests}
+    outputs = outputs_by(job.rules)
+
+    def route(value: bytes, headers: Headers) -> list[tuple[str, bytes]]:
+        del value
+        read = {name[3:]: content.decode() for name, content in headers if name in names}
+        return outputs(read.__getitem__)
+
+    return route
+
+
+def _by_fields(job: Job) -> Route:
+    """Decode only the fields that rules read: the reader's schema has no others."""
+    writer: Any = parse_schema(json.loads(Path(job.schema_path).read_bytes()))
+    names = {test.path.split(".")[0] for rule in job.rules for test in rule.tests}
+    wanted = json.loads(Path(job.schema_path).read_bytes())
+    wanted["fields"] = [field for field in wanted["fields"] if field["name"] in names]
+    reader: Any = parse_schema(wanted)
+    outputs = outputs_by(job.rules)
+
+    def route(value: bytes, headers: Headers) -> list[tuple[str, bytes]]:
+        del headers
+        stream = BytesIO(value)
+        stream.seek(_WIRE_HEADER_BYTES)
+        claim: Any = schemaless_reader(stream, writer, reader)
+        return outputs(lambda path: _field(claim, path))
+
+    return route
+
+
+def _field(claim: Any, path: str) -> Any:
+    for name in path.split("."):
+        claim = claim[name]
+    return claim
+
+
+class Clock:
+    """The greatest event time seen, by which windows close."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self.watermark_ms = 0
+
+    def open(self, event_time_ms: int) -> list[int]:
+        """Return the starts of the windows that the event goes into; none where it is late for all."""
+        self.watermark_ms = max(self.watermark_ms, event_time_ms)
+        closed_ms = self.watermark_ms - self._window.size_ms - self._window.grace_ms
+        return [start for start in self._window.starts(event_time_ms) if start > closed_ms]
