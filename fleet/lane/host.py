@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fleet.errors import FatalError, TransientError
 from fleet.lane.bounded import background_done, in_background
 from fleet.lane.context import same_partitions
+from fleet.lane.expansion import ExpansionWatch
 from fleet.lane.progress import Status
 from fleet.lane.standby import Standbys
 from fleet.lane.stores import Stores
@@ -66,11 +67,11 @@ class LaneHost:
         self._tasks: dict[tuple[str, int], Task] = {}
         self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._served: set[str] = set()
-        self._changed = asyncio.Event()
+        self._expansion = ExpansionWatch(self.topics, changelog)
         self._flow = asyncio.Event()
         self._flow.set()
         self._later: list[tuple[int, asyncio.Event]] = []
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
         self.watched_at = time.monotonic()
 
     # What tasks ask for (see LaneContext).
@@ -97,10 +98,15 @@ class LaneHost:
         return self._flow
 
     async def permitted(self, stopping: asyncio.Event) -> None:
-        """Wait until the group confirms this member in its generation."""
+        """Wait until the group confirms this member in its generation; if it never does, join anew."""
+        since = time.monotonic()
         while not stopping.is_set():
-            if self._flow.is_set() and await self.membership().confirm():
+            if not self._flow.is_set():
+                since = time.monotonic()
+            elif await self.membership().confirm():
                 return
+            elif time.monotonic() - since > self.config.progress_limit_s:
+                self.membership().rejoin()
             await asyncio.sleep(CONFIRM_EVERY_S)
 
     async def open_store(self, table: str, partition: int) -> Store:
@@ -109,9 +115,8 @@ class LaneHost:
         return await self.stores.open(table, partition) if copy is None else copy
 
     async def check_partitions(self, agent: LaneAgent) -> None:
-        """Refuse an agent whose topics do not have the same number of partitions."""
-        topics = [*agent.sources, *(self.changelog(table) for table in agent.tables)]
-        same_partitions(agent.name, await self.topics.require(topics, by=agent.name))
+        """Refuse an agent whose topics do not have the same number of partitions, or no longer have it."""
+        await self._expansion.check(agent)
 
     # What the worker tells.
 
@@ -137,8 +142,9 @@ class LaneHost:
         agent = self.agents[name]
         await self._until_ready(agent)
         self._served.add(name)
-        if self._watch is None:
-            self._watch = asyncio.ensure_future(self._watch_progress())
+        if not self._watches:
+            expansion = self._expansion.run(lambda: list(self.agents.values()), self._end_all)
+            self._watches = [asyncio.ensure_future(watch) for watch in (self._watch_progress(), expansion)]
         self._reconcile()
         try:
             await asyncio.Event().wait()
@@ -158,13 +164,8 @@ class LaneHost:
                 return
 
     async def revoked(self) -> None:
-        """A rebalance starts: let transactions in flight end, bounded, and begin no others."""
+        """A rebalance starts: tasks go on until it is known which of them stay; none acquires meanwhile."""
         self._flow.clear()
-        idle = [asyncio.ensure_future(task.idle()) for task in self._tasks.values()]
-        if idle:
-            _, late = await asyncio.wait(idle, timeout=min(STOP_LIMIT_S, self.config.session_timeout_s / 2))
-            for wait in late:
-                wait.cancel()
 
     def assigned(
         self, partitions: Iterable[tuple[str, int]], standbys: Iterable[tuple[str, int]] = ()
@@ -180,6 +181,7 @@ class LaneHost:
         self._copied = self._by_agent(standbys)
         self._reconcile()
         self._flow.set()
+        self._expansion.look()
         due = [event for generation, event in self._later if generation < self.generation]
         self._later = [each for each in self._later if each[0] >= self.generation]
         for event in due:
@@ -241,13 +243,17 @@ class LaneHost:
     async def stop(self) -> None:
         """Stop all tasks after the chunk in hand, bounded, and close the shared client."""
         self._served.clear()
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        for watch in self._watches:
+            watch.cancel()
+        self._watches = []
         await self._end(*self._released(list(self._tasks)))
         await self.standbys.stop()
         await background_done(STOP_LIMIT_S)
         await asyncio.wait({asyncio.ensure_future(self.topics.close())}, timeout=1.0)
+
+    def _end_all(self, agent: str, error: Exception) -> None:
+        for task in [task for task in self._tasks.values() if task.agent.name == agent]:
+            task.end(error)
 
     async def _watch_progress(self) -> None:
         while True:

@@ -31,7 +31,7 @@ class Progress:
         moved_at: When it last got on, or had nothing to do (monotonic seconds).
         in_hand: Records that are fetched and not committed.
         stopping: Set when the task is to end.
-        idle: Set while no transaction is in flight.
+        busy: Whether a chunk is being prepared, computed or committed right now.
     """
 
     def __init__(self, agent: str, partition: int) -> None:
@@ -41,8 +41,7 @@ class Progress:
         self.moved_at = time.monotonic()
         self.in_hand = 0
         self.stopping = asyncio.Event()
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self.busy = False
         self._labels = (agent, str(partition))
         self._halted_by: str | None = None
 

@@ -74,19 +74,20 @@ class Runner:
             self._goes_on()
 
     async def _chunk(self, tp: TopicPartition, records: list[ConsumerRecord]) -> None:
-        progress, flow = self._progress, self._context.flowing()
+        progress = self._progress
+        # Not held up by a rebalance: where the partition goes elsewhere, its new owner's fence decides
+        # (docs/adr/0006-sticky-assignment-and-standbys.md).
         while not progress.stopping.is_set():
-            if not flow.is_set():
-                await progress.until(flow)
-                continue  # It may have been stopped again meanwhile.
-            progress.idle.clear()
+            # A try counts as getting on: what the watchdog is to see is one that hangs.
+            progress.moved()
+            progress.busy = True
             try:
                 await self._transact(tp, records)
             except TransientError as error:
-                progress.idle.set()
+                progress.busy = False
                 await self._wait_out(error)
             else:
-                progress.idle.set()
+                progress.busy = False
                 progress.in_hand = 0
                 if progress.status is not Status.RUNNING:
                     self._goes_on()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fleet.errors import FatalError
 from fleet.lane import metrics
 from fleet.lane.acquire import Hold, acquire
+from fleet.lane.bounded import in_background
 from fleet.lane.errors import Fenced, Lost
 from fleet.lane.membership import REJOIN_EVERY_S
 from fleet.lane.progress import Progress, Status
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_PAUSE_S = (0.2, 5.0)
+WORK_ENDS_S = 1.0
 HALTED_SHARE = 4
 """A halted task rests this many times as long as its last try took, if that is long."""
 
@@ -43,8 +45,7 @@ class Task:
         self.hold: Hold | None = None
         self._context = context
         self._progress = Progress(agent.name, partition)
-        self._work: asyncio.Task[None] | None = None
-        self._watchdog_fired = False
+        self._ended: asyncio.Future[None] | None = None
 
     @property
     def name(self) -> str:
@@ -89,25 +90,32 @@ class Task:
         """
         later = self._context.after_generation(generation)
         while not later.is_set() and not self._progress.stopping.is_set():
-            self._context.membership().rejoin()
+            if self._context.flowing().is_set():
+                # In a rebalance a later generation is on its way: no need to ask for another.
+                self._context.membership().rejoin()
             await self._progress.until(later, REJOIN_EVERY_S)
 
     async def _in_work(self) -> None:
-        self._watchdog_fired = False
-        self._work = asyncio.ensure_future(self._hold_and_run())
+        ended = self._ended = asyncio.get_running_loop().create_future()
+        work = asyncio.ensure_future(self._hold_and_run())
         try:
-            await self._work
-        except asyncio.CancelledError:
-            if not self._watchdog_fired:
-                self._work.cancel()
-                raise
-            raise Lost("assigned, records waiting, no progress") from None
+            done, _ = await asyncio.wait({work, ended}, return_when=asyncio.FIRST_COMPLETED)
+            await (work if work in done else ended)
         finally:
-            self._progress.idle.set()
+            self._ended = None
+            # Work that does not even end when it is cancelled must not keep the partition.
+            work.cancel()
+            await asyncio.wait({in_background(work)}, timeout=WORK_ENDS_S)
+            self._progress.busy = False
             self._progress.in_hand = 0
             hold, self.hold = self.hold, None
             if hold is not None:
                 hold.discard()
+
+    def end(self, error: Exception) -> None:
+        """Let go of the hold, if there is one, because of `error`."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_exception(error)
 
     async def _hold_and_run(self) -> None:
         progress, started = self._progress, time.monotonic()
@@ -132,18 +140,13 @@ class Task:
         return lag
 
     def check_progress(self, limit_s: float) -> None:
-        """Lose the hold if records wait and none was committed for `limit_s` seconds (trap 6)."""
+        """Lose the hold if records wait or a chunk is in hand, and nothing came of it for long (trap 6)."""
         progress = self._progress
-        watched = self.hold is not None and progress.status in (Status.RUNNING, Status.HALTED)
-        if self.lag() == 0 or not watched:
+        fetching = self.hold is not None and progress.status in (Status.RUNNING, Status.HALTED)
+        if not (progress.busy or (fetching and self.lag() > 0)):
             progress.moved_at = max(progress.moved_at, time.monotonic() - limit_s / 2)
-        elif time.monotonic() - progress.moved_at > limit_s and self._work is not None:
-            self._watchdog_fired = True
-            self._work.cancel()
-
-    async def idle(self) -> None:
-        """Wait until no transaction of the task is in flight."""
-        await self._progress.idle.wait()
+        elif time.monotonic() - progress.moved_at > limit_s:
+            self.end(Lost("assigned, records waiting, no progress"))
 
     async def stop(self) -> None:
         """Ask the task to end after the chunk in hand."""

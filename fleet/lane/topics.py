@@ -62,9 +62,10 @@ class Topics:
         if admin is not None:
             await admin.close()
 
-    def forget(self) -> None:
-        """Ask the cluster again at the next use, e.g. after a loss."""
-        self._expires.clear()
+    def forget(self, topics: Iterable[str] | None = None) -> None:
+        """Ask the cluster about `topics`, by default all, again at the next use, e.g. after a loss."""
+        for topic in list(self._expires if topics is None else topics):
+            self._expires.pop(topic, None)
 
     def get(self, topic: str) -> TopicInfo | None:
         """Return what `ensure` learnt of `topic`; None where it does not exist."""

@@ -59,20 +59,38 @@ async def test_rebalances_amid_the_work_lose_and_double_nothing(
     await load.check()
 
 
-async def test_no_chunk_starts_during_a_rebalance(cluster: Cluster, unique: Callable[[str], str]) -> None:
-    """From the revocation until the assignment nothing is committed, and after it all goes on."""
+async def test_work_goes_on_during_a_rebalance(cluster: Cluster, unique: Callable[[str], str]) -> None:
+    """From the revocation until the assignment tasks commit as ever, on the hold that they have."""
     load = await Load.prepared(cluster, unique, seed=3)
-    await load.send(5_000)
+    await load.send(2_000)
     async with local_lane(load) as lane:
-        await load.reached(1)
         await lane.becomes(dict.fromkeys(range(PARTITIONS), "running"))
+        holds = [task.hold for task in lane.host.tasks()]
         await lane.host.revoked()
-        stopped_at = lane.positions()
         assert "rebalancing" in lane.host.unready()
-        await load.send(100)
-        await load.reached(sum(stopped_at.values()))
-        assert lane.positions() == stopped_at
-        assert await load.committed() == sum(stopped_at.values())
+        await load.send(2_000)
+        await load.consumed()
         lane.assign(range(PARTITIONS))
+        await load.send(100)
+        await load.consumed()
+        assert [task.hold for task in lane.host.tasks()] == holds
+    await load.check()
+
+
+async def test_a_partition_that_moves_while_its_old_owner_works_on_is_exact(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """The old owner hears of the rebalance last: the fence of the new one ends its work, quietly."""
+    load = await Load.prepared(cluster, unique, seed=4)
+    await load.send(20_000)
+    async with local_lane(load) as old, local_lane(load, assigned=[]) as new:
+        await load.reached(500)
+        await old.host.revoked()
+        new.assign([0, 1])
+        await new.becomes({0: "running", 1: "running"})
+        await load.send(1_000)
+        await old.becomes({0: "fenced", 1: "fenced"})
+        assert old.member.rejoins == 0
+        old.assign([2, 3])
         await load.consumed()
     await load.check()

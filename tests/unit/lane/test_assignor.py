@@ -2,70 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
-from yarl import URL
 
 from fleet.lane.assignor import LaneAssignor
-
-TOPICS = {"charges": 4, "refunds": 4, "files": 1, "claims": 6}
-
-
-class Topics:
-    """Partition counts as the client's cluster metadata gives them."""
-
-    def __init__(self, counts: Mapping[str, int]) -> None:
-        self._counts = counts
-
-    def partitions_for_topic(self, topic: str) -> set[int]:
-        """Return the partition numbers of `topic`."""
-        return set(range(self._counts.get(topic, 0)))
-
-
-class Group:
-    """A consumer group: members that join, leave and are given partitions."""
-
-    def __init__(self, kind: type[PartitionAssignor], *, standbys: int = 0) -> None:
-        self._kind = kind
-        self._standbys = standbys
-        self.members: dict[str, Any] = {}
-        self.counts = dict(TOPICS)
-
-    def join(self, name: str) -> None:
-        """Let a member with no history join."""
-        app = SimpleNamespace(
-            tables=SimpleNamespace(changelog_topics=set(), data={}),
-            conf=SimpleNamespace(canonical_url=URL(f"http://{name}")),
-            tracer=None,
-            sensors=SimpleNamespace(
-                on_assignment_start=lambda _: None, on_assignment_completed=lambda *_: None
-            ),
-            lane_topics=set(TOPICS),
-        )
-        self.members[name] = self._kind(app, replicas=self._standbys)  # type: ignore[arg-type]
-
-    def rebalance(self, order: list[str] | None = None) -> dict[str, dict[str, list[int]]]:
-        """Give out all partitions, over the wire's form; return them by member and topic."""
-        names = order or list(self.members)
-        told: dict[str, Any] = {
-            f"id-{name}": ConsumerProtocolMemberMetadata.decode(
-                self.members[name].metadata(set(TOPICS)).encode()
-            )
-            for name in names
-        }
-        answers = self.members[names[0]].assign(Topics(self.counts), told)
-        found = {}
-        for name in names:
-            answer = ConsumerProtocolMemberAssignment.decode(answers[f"id-{name}"].encode())
-            self.members[name].on_assignment(answer)
-            found[name] = {topic: sorted(numbers) for topic, numbers in answer.assignment}
-        return found
+from tests.support.lane_group import TOPICS, Group
 
 
 def moves(before: dict[str, dict[str, list[int]]], after: dict[str, dict[str, list[int]]], topic: str) -> int:
@@ -197,7 +140,7 @@ def test_a_member_of_stock_faust_is_understood() -> None:
     group = Group(PartitionAssignor)
     group.join("A")
     before = group.rebalance()
-    old, group._kind = group.members["A"], LaneAssignor  # The upgrade of a group's workers.
+    old, group.kind = group.members["A"], LaneAssignor  # The upgrade of a group's workers.
     group.join("B")
     after = group.rebalance(["B", "A"])
     assert moves(before, after, "claims") == 3
