@@ -75,8 +75,13 @@ class Ledger:
                 event = orjson.loads(record.value)
                 seen[suffix, event["member"]].append(event["id"])
             wanted = {place: ids for place, ids in self.accepted.items() if place[0] == suffix}
-            assert _differences(seen, wanted) == []
-        assert await table_rows(cluster, app_id) == self.sums
+            differences = _differences(seen, wanted)
+            assert not differences, "\n".join([f"outputs of {source}-{suffix} differ:", *differences])
+        rows = await table_rows(cluster, app_id)
+        wrong = [name for name in rows.keys() | self.sums.keys() if rows.get(name) != self.sums.get(name)]
+        assert not wrong, f"{len(wrong)} sums differ: " + ", ".join(
+            f"{name} is {rows.get(name)}, not {self.sums.get(name)}" for name in sorted(wrong)[:5]
+        )
         await self._check_dead_letters(cluster, source)
 
     async def _check_dead_letters(self, cluster: Cluster, source: str) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +21,12 @@ if TYPE_CHECKING:
     from tests.support.lane_processes import Worker
 
 PARTITIONS = 4
-LIMIT_S = 90.0
+EVENTS = int(os.environ.get("EVENTFLEET_FAULT_EVENTS", "200000"))
+"""Events of the larger fault tests; the smaller ones take a share. More of them make a longer soak."""
+
+LIMIT_S = max(90.0, EVENTS / 1000)
+LIVE_WITHIN_S = 15.0
+TRICKLE_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -50,9 +60,50 @@ class Load:
         sent = await self.cluster.send(self.source, self.ledger.charges(count), partitions=PARTITIONS)
         assert sent == count
 
+    @asynccontextmanager
+    async def flowing(self, per_second: int) -> AsyncIterator[None]:
+        """Go on writing charges within the block, about so many a second; the broker must live on."""
+        enough = asyncio.Event()
+
+        async def flow() -> None:
+            while not enough.is_set():
+                await self.send(int(per_second * TRICKLE_EVERY_S))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(enough.wait(), TRICKLE_EVERY_S)
+
+        flowing = asyncio.ensure_future(flow())
+        try:
+            yield
+        finally:
+            enough.set()
+            await flowing
+
     async def committed(self) -> int:
         """Return how many offsets the group has committed."""
-        return sum((await self.cluster.committed(self.app_id, self.source)).values())
+        return sum((await self.committed_at()).values())
+
+    async def committed_at(self) -> dict[int, int]:
+        """Return the group's committed offset of each partition."""
+        return await self.cluster.committed(self.app_id, self.source)
+
+    async def live(self, workers: Iterable[Worker], after: str) -> None:
+        """Wait until all partitions run on `workers`, and each has got on; say how long that took.
+
+        A loaded machine may need longer than the platform promises, so that is said, not asserted.
+        """
+        started = time.monotonic()
+        await all_running(workers)
+        before = await self.committed_at()
+        await self.send(25 * PARTITIONS)
+
+        async def got_on() -> bool:
+            now = await self.committed_at()
+            return all(now[partition] > before[partition] for partition in before)
+
+        await until(got_on, LIMIT_S, f"every partition consumed again after {after}")
+        took_s = time.monotonic() - started
+        late = "" if took_s <= LIVE_WITHIN_S else f", over {LIVE_WITHIN_S:g}"
+        print(f"every partition is consumed again {took_s:.1f} s after {after}{late}")  # noqa: T201 - as above
 
     async def reached(self, events: int) -> None:
         """Wait until the group has committed `events` offsets."""

@@ -17,6 +17,7 @@ import orjson
 
 from fleet.lane import Emit, LaneApp, Put
 from fleet.lane.worker import main
+from tests.support import lane_hooks
 from tests.support.polling import until
 
 if TYPE_CHECKING:
@@ -74,4 +75,5 @@ def new_app(app_id: str, port: int, source: str, settings: Settings | None = Non
 
 
 if __name__ == "__main__":
+    lane_hooks.install()
     main(lambda: new_app(sys.argv[1], int(sys.argv[2]), sys.argv[3]), sys.argv[4:])

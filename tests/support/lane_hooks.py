@@ -1,0 +1,147 @@
+"""What the environment of a test worker asks it to suffer; the engine knows nothing of it.
+
+``LANE_KILL_AT=committed:3``: dies by SIGKILL when it comes to that step for the third time.
+``LANE_SLOW_S=0.9``: every transaction stays open for so long before it is committed.
+``LANE_VIA=29192:41234``: reaches the broker's first port through the second, a `KafkaProxy`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.protocol.transaction import EndTxnRequest
+
+from fleet.lane.stores.memory import MemoryStore
+from fleet.lane.transaction import Transactor
+
+STEPS = (
+    "fenced",
+    "loading",
+    "sent",
+    "produced",
+    "offsets_sent",
+    "committing",
+    "committed",
+    "applying",
+    "applied",
+)
+"""Where a worker may be told to die.
+
+The transactional id is taken · changelog records are read, not yet applied · the first batch of a
+transaction is handed over · all its batches are acknowledged · its offsets too · the commit is on
+its way · the commit is confirmed · its rows are about to be applied · they are applied.
+"""
+
+Reached = Callable[[str], None]
+
+
+def install() -> None:
+    """Wrap the engine and its client as the environment says."""
+    if via := os.environ.get("LANE_VIA"):
+        _connect_through(*map(int, via.split(":")))
+    if slow := os.environ.get("LANE_SLOW_S"):
+        _slow_down(float(slow))
+    if at := os.environ.get("LANE_KILL_AT"):
+        step, _, number = at.partition(":")
+        _report_steps(_killer(step, int(number)))
+
+
+def _killer(step: str, number: int) -> Reached:
+    counts: Counter[str] = Counter()
+
+    def reached(now: str) -> None:
+        counts[now] += 1
+        if (now, counts[now]) == (step, number):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return reached
+
+
+def _report_steps(reached: Reached) -> None:
+    _around(Transactor, "fence", after=lambda: reached("fenced"))
+    _around(AIOKafkaProducer, "send_batch", after=lambda: reached("sent"))
+    _around(AIOKafkaProducer, "send_offsets_to_transaction", before=lambda: reached("produced"))
+    _around(
+        AIOKafkaProducer,
+        "commit_transaction",
+        before=lambda: reached("offsets_sent"),
+        after=lambda: reached("committed"),
+    )
+    _report_requests(reached)
+    _report_loading(reached)
+    _report_applying(reached)
+
+
+def _around(owner: type, name: str, before: Callable[[], Any] = int, after: Callable[[], Any] = int) -> None:
+    """Call `before` and `after` a coroutine method; an awaitable that they return is awaited."""
+    method = getattr(owner, name)
+
+    @functools.wraps(method)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        waiting = before()
+        if isinstance(waiting, Awaitable):
+            await waiting
+        result = await method(*args, **kwargs)
+        after()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def _report_requests(reached: Reached) -> None:
+    send = AIOKafkaConnection.send
+
+    def sent(connection: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = send(connection, request, *args, **kwargs)
+        if isinstance(request, EndTxnRequest):
+            reached("committing")
+        return answer
+
+    AIOKafkaConnection.send = sent
+
+
+def _report_loading(reached: Reached) -> None:
+    getmany = AIOKafkaConsumer.getmany
+
+    async def fetched(consumer: Any, *tps: Any, **kwargs: Any) -> Any:
+        found = await getmany(consumer, *tps, **kwargs)
+        if any(tp.topic.endswith("-changelog") for tp in found):
+            reached("loading")
+        return found
+
+    AIOKafkaConsumer.getmany = fetched
+
+
+def _report_applying(reached: Reached) -> None:
+    apply = MemoryStore.apply
+
+    def applied(store: Any, *args: Any) -> None:
+        reached("applying")
+        apply(store, *args)
+        reached("applied")
+
+    MemoryStore.apply = applied  # type: ignore[assignment, method-assign]
+
+
+def _slow_down(seconds: float) -> None:
+    _around(AIOKafkaProducer, "commit_transaction", before=lambda: asyncio.sleep(seconds))
+
+
+def _connect_through(port: int, proxy: int) -> None:
+    connect = AIOKafkaConnection.connect
+
+    async def through(connection: Any) -> Any:
+        # The broker names its own port in its metadata, so the way round it is taken here.
+        if connection._port == port:
+            connection._port = proxy
+        return await connect(connection)
+
+    AIOKafkaConnection.connect = through
