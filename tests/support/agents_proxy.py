@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
 from typing import Self
 
@@ -28,7 +29,7 @@ class TcpProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._writers: set[StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
@@ -62,12 +63,12 @@ class TcpProxy:
         if self._server is None:
             self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, reader: StreamReader, writer: StreamWriter) -> None:
         task = self._loop.create_task(self._pass_on(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
@@ -75,11 +76,16 @@ class TcpProxy:
             return
         both = {writer, back}
         self._writers |= both
-        await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        await self._pass_both_ways((reader, writer), (there, back))
         self._writers -= both
 
+    async def _pass_both_ways(
+        self, client: tuple[StreamReader, StreamWriter], target: tuple[StreamReader, StreamWriter]
+    ) -> None:
+        await asyncio.gather(_copy(client[0], target[1]), _copy(target[0], client[1]))
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+async def _copy(reader: StreamReader, writer: StreamWriter) -> None:
     with suppress(OSError):
         while content := await reader.read(READ_BYTES):
             writer.write(content)
