@@ -14,7 +14,7 @@ on = $(filter-out 0,$($(1)))
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test unit lint types imports format bench lock stack-up stack-down stack-status stack-doctor clean
+.PHONY: help setup run test unit test-faults lint types imports format bench lock stack-up stack-down stack-status stack-doctor clean
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ test: setup lint types imports ## Check everything: style, types, import directi
 
 unit: setup ## Run the pure tests only, in seconds (ARGS=...)
 	@exec $(BIN)/python -m pytest tests/unit $(ARGS)
+
+test-faults: setup ## Kill, stop and starve what runs, and count every event (ARGS=..., EVENTFLEET_FAULT_EVENTS=2000000: a soak)
+	@exec $(BIN)/python -m pytest tests/faults $(ARGS)
 
 lint: setup ## Check style and formatting
 	@$(BIN)/ruff check --quiet
