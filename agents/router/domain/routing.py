@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agents.router.domain.errors import EvaluationError, RuleError
+from agents.router.domain.index import Index
 from agents.router.domain.rule import State
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class _Route(NamedTuple):
 class RuleSet:
     """An immutable snapshot of the rules; swap the whole set to change them."""
 
-    __slots__ = ("_attributes", "_fields", "_routes", "_sharing", "rules")
+    __slots__ = ("_attributes", "_fields", "_indexes", "_routes", "_sharing", "rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         """Index `rules`; use `of`, which orders and checks them."""
@@ -75,7 +76,14 @@ class RuleSet:
             source: frozenset[str]().union(*(route.condition.fields for route in routes))
             for source, routes in self._routes.items()
         }
-        self._sharing = {source for source in self._routes if self._readers(source) > 1}
+        self._indexes = {
+            source: Index(routes, lambda route: route.condition) for source, routes in self._routes.items()
+        }
+        self._sharing = {
+            source
+            for source, index in self._indexes.items()
+            if index.reads_fields or self._readers(source) > 1
+        }
 
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> RuleSet:
@@ -126,14 +134,14 @@ class RuleSet:
         Raises:
             EventfleetError: Whatever `fields` raises; no rule is decided then.
         """
-        routes = self._routes.get(event_type)
-        if routes is None:
+        index = self._indexes.get(event_type)
+        if index is None:
             return UNMATCHED
         if event_type in self._sharing:
             fields = _once(fields)
         targets: dict[str, Target] = {}
         errors: list[Failure] = []
-        for rule, condition, wanted in routes:
+        for rule, condition, wanted in index.candidates(attributes, fields):
             try:
                 if condition.matches(attributes, fields):
                     for target in wanted:
