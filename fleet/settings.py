@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     session_timeout_s: float = Field(10.0, description="Group session time-out, seconds.")
     standbys: int = Field(0, ge=0, description="Copies of each task's state on other workers.")
     replication_factor: int = Field(1, description="Replication of topics created by the catalogue.")
+    store: Literal["memory", "rocksdb"] = Field("memory", description="Where tables keep their rows.")
+    rocksdb_mib: int = Field(256, description="Memory of all RocksDB tables of a worker, MiB.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of the log.")
     log_json: bool = Field(False, description="Log as JSON lines, for machines.")
 

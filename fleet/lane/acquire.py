@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fleet.lane.agent import LaneAgent
     from fleet.lane.context import LaneContext
+    from fleet.lane.errors import StoreError
     from fleet.lane.store import Store
 
 
@@ -81,6 +82,13 @@ class Hold:
         """Return the rows of all tables."""
         return sum(len(table) for table in self.tables.values())
 
+    def failed(self) -> StoreError | None:
+        """Return why a store cannot be relied on any more, or None.
+
+        Its error may have been raised in an agent's function that caught it, or in a web view.
+        """
+        return next((store.failure for store in self.tables.values() if store.failure), None)
+
     def offsets_text(self) -> str:
         """Return the next offsets, as people read them."""
         return ", ".join(f"{tp.topic} {offset}" for tp, offset in self.next.items())
@@ -130,7 +138,8 @@ async def _load_tables(hold: Hold) -> None:
         changelogs = {
             table: TopicPartition(topic, hold.partition) for table, topic in hold.changelogs.items()
         }
-        read = await load(reader, {tp: hold.tables[table] for table, tp in changelogs.items()})
+        stores = {tp: hold.tables[table] for table, tp in changelogs.items()}
+        read = await load(reader, stores, context.topics.tombstones_ms)
         hold.loaded = sum(read.values())
     finally:
         discard(reader)

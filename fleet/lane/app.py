@@ -18,6 +18,7 @@ from fleet.lane.config import LaneConfig
 from fleet.lane.host import LaneHost
 from fleet.lane.repartition import PURGE_EVERY_S, Purge, Repartition
 from fleet.lane.routing import LaneRouter
+from fleet.lane.stores import StoreKind, Stores
 from fleet.lane.tables import LaneTable, LaneTableManager
 from fleet.lane.transport import LaneTransport
 from fleet.lane.web import add_views
@@ -45,10 +46,10 @@ class Lane:
         purge: Deletes what was read of them.
     """
 
-    def __init__(self, app: LaneApp, config: LaneConfig) -> None:
+    def __init__(self, app: LaneApp, config: LaneConfig, stores: Stores) -> None:
         self._app = app
         self.closing: list[Callable[[], Awaitable[None]]] = []
-        self.host = LaneHost(config, app.conf.id, self.changelog, self._membership)
+        self.host = LaneHost(config, app.conf.id, self.changelog, self._membership, stores)
         self.repartitions: list[Repartition] = []
         self.purge = Purge(self.host)
 
@@ -168,7 +169,9 @@ class LaneApp(faust.App):
             "worker_redirect_stdouts": False,
         }
         super().__init__(name, **{**defaults, **options})
-        self.lane = Lane(self, limits)
+        self._store_kind = chosen.store
+        folder = chosen.data_dir / "tables" / f"{name}-{web_port}"
+        self.lane = Lane(self, limits, Stores(folder, self._kind_of, chosen.rocksdb_mib << 20))
         add_views(self)
 
     async def on_first_start(self) -> None:
@@ -178,14 +181,18 @@ class LaneApp(faust.App):
         self.conf.datadir.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()
 
-    def lane_table(self, name: str, **options: Any) -> LaneTable:
+    def _kind_of(self, table: str) -> StoreKind:
+        return cast("LaneTable", self.tables[table]).store_kind
+
+    def lane_table(self, name: str, *, store: StoreKind | None = None, **options: Any) -> LaneTable:
         """Declare a table with text keys and JSON values, owned by one lane agent.
 
         Args:
             name: Name of the table; its changelog is ``<app>-<name>-changelog``.
+            store: Where its rows are kept; as the settings say by default.
             options: See `LaneTable`, and Faust's own, e.g. ``help``.
         """
-        table = LaneTable(self, name=name, key_type=str, **options)
+        table = LaneTable(self, name=name, key_type=str, store_kind=store or self._store_kind, **options)
         self.tables.add(table)
         return table
 

@@ -13,5 +13,13 @@ class Fenced(Lost):
     """Another producer holds the task's transactional id: acquire again only in a new generation."""
 
 
+class StoreError(Lost):
+    """The store of a table partition cannot be opened, read or written."""
+
+
+class StoreCorruptError(StoreError):
+    """The files of a store are damaged: they go, and the changelog gives the rows again."""
+
+
 class Halted(FatalError):  # noqa: N818 - a state of the task, named as such
     """State, offsets and source do not agree: the task does nothing until a person has decided."""

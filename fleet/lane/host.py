@@ -56,7 +56,7 @@ class LaneHost:
         self.group = group
         self.topics = Topics(config)
         self.stores = stores or Stores()
-        self.standbys = Standbys(config, self.stores.open, changelog)
+        self.standbys = Standbys(config, self.stores.open, changelog, self.topics.tombstones_ms)
         self.agents: dict[str, LaneAgent] = {}
         self.generation = 0
         self.fatal: FatalError | None = None

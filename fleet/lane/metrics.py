@@ -23,6 +23,10 @@ LOST = Counter("fleet_lane_lost", "Holds on a partition that ended in trouble.",
 HALTED = Gauge("fleet_lane_halted", "1 while a task is halted, by cause.", (*LABELS, "cause"))
 PAUSES = Counter("fleet_lane_pauses", "Waits for what a chunk needs and is out of reach.", LABELS)
 LAG = Gauge("fleet_lane_lag_records", "Offsets between the task's position and the last stable one.", LABELS)
+LOADED = Counter("fleet_lane_loaded_records", "Changelog records read into a table's store.", ("changelog",))
+REBUILT = Counter(
+    "fleet_lane_rebuilt_stores", "Stores emptied, to be read anew from the changelog.", ("cause",)
+)
 STATE_ROWS = Gauge("fleet_lane_state_rows", "Rows of a table partition.", ("table", "partition"))
 STANDBY_RECORDS = Counter(
     "fleet_lane_standby_records", "Changelog records applied to a standby.", ("table", "partition")

@@ -109,6 +109,8 @@ class Runner:
         after = {**hold.next, tp: records[-1].offset + 1}
         offsets = {each.topic: at for each, at in after.items()}
         stage, batches = await self._staged(records, offsets)
+        if (failure := hold.failed()) is not None:
+            raise failure
         started = time.monotonic()
         written = await hold.transactor.commit(batches, after)
         metrics.COMMIT_SECONDS.labels(agent.name).observe(time.monotonic() - started)

@@ -12,6 +12,7 @@ from fleet.errors import FatalError, PermanentError, TransientError
 from fleet.lane.batches import Batches, record_bytes
 from fleet.lane.dead_letters import claim_checks, dead_letter_headers
 from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
+from fleet.lane.errors import Lost
 from fleet.lane.partitioner import partition_of
 from fleet.lane.state import State
 from fleet.lane.store import DELETED, OFFSETS_KEY
@@ -67,11 +68,12 @@ def run(agent: LaneAgent, chunk: Chunk, new_state: Any) -> Stage:
     Raises:
         TransientError: The agent asks for the chunk to be tried again later.
         FatalError: The agent cannot go on.
+        Lost: A table cannot be read.
     """
     stage = Stage(new_state())
     try:
         stage.take(agent.process(chunk, stage.state))
-    except (TransientError, FatalError):
+    except (TransientError, FatalError, Lost):
         raise
     except Exception:  # noqa: BLE001 - any bug of an agent on any record
         return _record_by_record(agent, chunk, Stage(new_state()))
@@ -100,7 +102,7 @@ def _record_by_record(
     for record in chunk:
         try:
             effects = _checked(agent.process([record], stage.state), stage.state, check)
-        except (TransientError, FatalError):
+        except (TransientError, FatalError, Lost):
             raise
         except PermanentError as error:
             effects = [DeadLetter(record, error.reason, "process", error.message)]

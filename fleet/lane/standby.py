@@ -16,7 +16,9 @@ from aiokafka.structs import TopicPartition
 from fleet.lane import metrics
 from fleet.lane.bounded import bounded
 from fleet.lane.clients import assign_at, discard, new_reader
-from fleet.lane.loader import start_of
+from fleet.lane.loader import COMMIT_MARKER, start_of
+from fleet.lane.store import now_ms
+from fleet.lane.topics import DELETE_RETENTION_MS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -60,10 +62,18 @@ class Standbys:
         config: How to reach Kafka.
         open_store: Opens the store of a table partition.
         changelog: Gives the changelog topic of a table.
+        tombstones_ms: Gives how long a changelog topic keeps a tombstone.
     """
 
-    def __init__(self, config: LaneConfig, open_store: OpenStore, changelog: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        config: LaneConfig,
+        open_store: OpenStore,
+        changelog: Callable[[str], str],
+        tombstones_ms: Callable[[str], int] = lambda _: DELETE_RETENTION_MS,
+    ) -> None:
         self._config = config
+        self._tombstones_ms = tombstones_ms
         self._open_store = open_store
         self._changelog = changelog
         self._wanted: dict[TopicPartition, str] = {}
@@ -177,7 +187,11 @@ class Standbys:
         limit_s = self._config.acquire_limit_s
         begins = await bounded(reader.beginning_offsets(tps), limit_s, "reading changelog offsets")
         ends = await bounded(reader.end_offsets(tps), limit_s, "reading changelog offsets")
-        at = {tp: start_of(self._copies[tp].store, begins[tp], ends[tp]) for tp in tps if tp in self._copies}
+        at = {
+            tp: start_of(tp, copy.store, begins[tp], ends[tp], self._tombstones_ms(tp.topic))
+            for tp in tps
+            if (copy := self._copies.get(tp)) is not None
+        }
         if at:
             await bounded(assign_at(reader, at), limit_s, "taking the position")
 
@@ -186,7 +200,7 @@ class Standbys:
         for tp, records in fetched.items():
             # It may have been taken or dropped while others were read.
             if (copy := self._copies.get(tp)) is not None:
-                self._apply(tp, copy, records)
+                self._apply(tp, copy, records, reader.last_stable_offset(tp))
             await asyncio.sleep(0)
         for tp in reader.assignment():
             end, position = reader.last_stable_offset(tp), await reader.position(tp)
@@ -194,9 +208,11 @@ class Standbys:
                 copy.lag = max(0, end - position)
                 metrics.STANDBY_LAG.labels(copy.table, str(tp.partition)).set(copy.lag)
 
-    def _apply(self, tp: TopicPartition, copy: Copy, records: list[Any]) -> None:
+    def _apply(self, tp: TopicPartition, copy: Copy, records: list[Any], end: int | None) -> None:
+        after = records[-1].offset + 1
+        caught_up = end is not None and after + COMMIT_MARKER >= end
         try:
-            copy.store.replay(records, records[-1].offset + 1)
+            copy.store.replay(records, after, now_ms() if caught_up else None)
         except Exception as error:  # noqa: BLE001 - one bad store must not hold up the others
             self._close(tp)
             self._again(tp, error)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from fleet.lane.errors import StoreError
 
 DELETED: Final = object()
 """In place of a row that is removed."""
@@ -26,13 +29,22 @@ class Store(Protocol):
         position: Next changelog offset to apply, or an earlier one; None while nothing was. To
             replay from an earlier one gives the same rows, once the end is reached.
         offsets: Next source offset by topic that the rows stand at.
+        current_ms: Epoch ms since which no tombstone may be missed: when the rows were last all that
+            the changelog held, or when a new store began to be read; None before.
+        failure: Why nothing that it says can be relied on any more, or None.
     """
 
     position: int | None
     offsets: Mapping[str, int]
+    current_ms: int | None
+    failure: StoreError | None
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the row of `key`, or `default`."""
+        """Return the row of `key`, or `default`.
+
+        Raises:
+            StoreError: It cannot be read; also from any other method.
+        """
         ...
 
     def __contains__(self, key: object) -> bool: ...
@@ -62,12 +74,13 @@ class Store(Protocol):
         """
         ...
 
-    def replay(self, records: Iterable[Any], position: int) -> None:
+    def replay(self, records: Iterable[Any], position: int, current_ms: int | None = None) -> None:
         """Apply changelog records, in order, in bulk: a value is JSON, None a tombstone.
 
         Args:
             records: Records with ``key`` and ``value``; `OFFSETS_KEY` holds the source offsets.
             position: Next changelog offset after them.
+            current_ms: When the changelog ended there; None where it goes on.
         """
         ...
 
@@ -78,6 +91,11 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of files; the store is not used again."""
         ...
+
+
+def now_ms() -> int:
+    """Return the wall clock, in epoch ms."""
+    return time.time_ns() // 1_000_000
 
 
 def after_prefix(prefix: str) -> str | None:

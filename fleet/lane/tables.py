@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fleet.lane.store import Store
+    from fleet.lane.stores import StoreKind
 
 _MISSING: Final = object()
 
@@ -28,6 +29,7 @@ class LaneTable(Table[str, Any]):
         route_by: Gives the part of a row's key that its source records are partitioned by;
             the whole key by default.
         partition_by: Gives the partition of a row outright, for rows about a partition.
+        store_kind: Where its rows are kept.
     """
 
     app: Any  # the LaneApp, which imports this module
@@ -38,11 +40,13 @@ class LaneTable(Table[str, Any]):
         *,
         route_by: Callable[[str], str] | None = None,
         partition_by: Callable[[str], int] | None = None,
+        store_kind: StoreKind = "memory",
         **kwargs: Any,
     ) -> None:
         super().__init__(app, **kwargs)
         self._route_by = route_by
         self._partition_by = partition_by
+        self.store_kind = store_kind
 
     def partition_of(self, key: str, partitions: int) -> int:
         """Return the partition, of `partitions`, that holds the row of `key`.

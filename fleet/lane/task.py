@@ -140,13 +140,18 @@ class Task:
         return lag
 
     def check_progress(self, limit_s: float) -> None:
-        """Lose the hold if records wait or a chunk is in hand, and nothing came of it for long (trap 6)."""
+        """Lose the hold if records wait or a chunk is in hand, and nothing came of it for long (trap 6).
+
+        Also if a store failed: it may have been found in a web view, with no record to process.
+        """
         progress = self._progress
         fetching = self.hold is not None and progress.status in (Status.RUNNING, Status.HALTED)
         if not (progress.busy or (fetching and self.lag() > 0)):
             progress.moved_at = max(progress.moved_at, time.monotonic() - limit_s / 2)
         elif time.monotonic() - progress.moved_at > limit_s:
             self.end(Lost("assigned, records waiting, no progress"))
+        if self.hold is not None and (failure := self.hold.failed()) is not None:
+            self.end(failure)
 
     async def stop(self) -> None:
         """Ask the task to end after the chunk in hand."""

@@ -22,16 +22,18 @@ if TYPE_CHECKING:
     from fleet.lane.config import LaneConfig
 
 DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
+DELETE_RETENTION_MS = 86_400_000
 REMEMBERED_S = 300.0
 UNKNOWN_TOPIC = 3
 
 
 @dataclass(frozen=True, slots=True)
 class TopicInfo:
-    """Partitions of a topic, and the largest record batch it takes, in bytes."""
+    """A topic's partitions, the largest record batch it takes, and how long it keeps a tombstone."""
 
     partitions: int
     max_message_bytes: int
+    delete_retention_ms: int = DELETE_RETENTION_MS
 
 
 class Topics:
@@ -71,6 +73,11 @@ class Topics:
         """Return what `ensure` learnt of `topic`; None where it does not exist."""
         return self._known.get(topic)
 
+    def tombstones_ms(self, topic: str) -> int:
+        """Return how long `topic` keeps a tombstone; Kafka's default where that is not known."""
+        info = self.get(topic)
+        return DELETE_RETENTION_MS if info is None else info.delete_retention_ms
+
     async def ensure(self, topics: Iterable[str]) -> None:
         """Learn of each topic that is not known or was looked up too long ago."""
         now = time.monotonic()
@@ -98,19 +105,18 @@ class Topics:
             limits = await self._limits(admin, [topic for topic, count in partitions.items() if count])
         for topic in asked:
             count = partitions.get(topic)
-            self._known[topic] = None if not count else TopicInfo(count, limits[topic])
+            self._known[topic] = None if not count else TopicInfo(count, *limits[topic])
             # A topic that is missing now may be created at any moment.
             self._expires[topic] = now + (REMEMBERED_S if count else 1.0)
 
-    async def _limits(self, admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, int]:
-        limits = dict.fromkeys(topics, DEFAULT_MAX_MESSAGE_BYTES)
+    async def _limits(self, admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str, tuple[int, int]]:
+        limits = dict.fromkeys(topics, (DEFAULT_MAX_MESSAGE_BYTES, DELETE_RETENTION_MS))
         if topics:
             asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
             for answer in await admin.describe_configs(asked):
                 for _code, _message, _type, topic, entries in answer.resources:
-                    for entry in entries:
-                        if entry[0] == "max.message.bytes":
-                            limits[topic] = int(entry[1])
+                    given = {entry[0]: entry[1] for entry in entries}
+                    limits[topic] = int(given["max.message.bytes"]), int(given["delete.retention.ms"])
         return limits
 
     async def committed(

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from sortedcontainers import SortedSet
 
-from fleet.lane.store import DELETED, OFFSETS_KEY
+from fleet.lane.store import DELETED, OFFSETS_KEY, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from fleet.lane.errors import StoreError
 
 _MISSING: Final = object()
 
@@ -28,6 +30,8 @@ class MemoryStore:
     ) -> None:
         self.position: int | None = None
         self.offsets: Mapping[str, int] = offsets or {}
+        self.current_ms: int | None = None
+        self.failure: StoreError | None = None
         self._rows: dict[str, Any] = dict(rows or {})
         self._ordered: SortedSet | None = None
         # The dict's own method: agents read row by row.
@@ -65,8 +69,9 @@ class MemoryStore:
         self.offsets = offsets
         if position is not None:
             self.position = position
+        self.current_ms = now_ms()
 
-    def replay(self, records: Iterable[Any], position: int) -> None:
+    def replay(self, records: Iterable[Any], position: int, current_ms: int | None = None) -> None:
         """See `Store.replay`."""
         rows, loads = self._rows, orjson.loads
         for record in records:
@@ -79,11 +84,12 @@ class MemoryStore:
                 rows[key.decode()] = loads(value)
         self._ordered = None
         self.position = position
+        self.current_ms = current_ms or self.current_ms
 
     def clear(self) -> None:
         """See `Store.clear`."""
         self._rows.clear()
-        self._ordered, self.position, self.offsets = None, None, {}
+        self._ordered, self.position, self.current_ms, self.offsets = None, None, None, {}
 
     def close(self) -> None:
         """Nothing to let go of."""
