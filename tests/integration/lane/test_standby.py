@@ -35,12 +35,12 @@ class FailingOnce(MemoryStore):
 
     failed = False
 
-    def replay(self, records: Any, position: int) -> None:
+    def replay(self, records: Any, position: int, current_ms: int | None = None) -> None:
         """Fail at the second batch."""
-        if self.position is not None and not FailingOnce.failed:
+        if self.position and not FailingOnce.failed:
             FailingOnce.failed = True
             raise OSError("no space left on device")
-        super().replay(records, position)
+        super().replay(records, position, current_ms)
 
 
 class Opened:

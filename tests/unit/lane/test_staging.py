@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fleet.errors import FatalError, PermanentError, TransientError
 from fleet.lane.agent import LaneAgent
 from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
+from fleet.lane.errors import StoreCorruptError
 from fleet.lane.staging import Stage, run
 from fleet.lane.state import State
 from fleet.lane.stores import MemoryStore
@@ -127,3 +128,18 @@ def test_a_dead_letter_may_be_an_effect() -> None:
     stage = staged(inspect, [b"?", b"a"])
     assert [letter.reason for letter in stage.dead_letters] == ["not_avro"]
     assert len(stage.emits) == 1
+
+
+def test_a_table_that_cannot_be_read_sets_no_record_aside() -> None:
+    """A damaged store is no fault of the record: the task is lost, and nothing becomes a dead letter."""
+
+    def reads(chunk: Any, _state: State) -> Iterator[Effect]:
+        if len(chunk) > 1:
+            raise ValueError
+        raise StoreCorruptError("store is damaged")
+        yield
+
+    with pytest.raises(StoreCorruptError):
+        staged(reads, [b"1"])
+    with pytest.raises(StoreCorruptError):
+        staged(reads, [b"1", b"2"])

@@ -145,6 +145,6 @@ def test_only_the_end_of_the_changelog_makes_a_store_current(tmp_path: Path) -> 
         store.replay([Row(b"a", b"2")], 3)
         assert store.current_ms == 1000
         store.apply({}, {}, 4)
-        assert store.current_ms > 1000
+        assert (store.current_ms or 0) > 1000
         store.close()
     assert new_store(tmp_path).current_ms == store.current_ms
