@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     registry_url: str | None = Field(None, description="Confluent-compatible registry base URL.")
     session_timeout_s: float = Field(10.0, description="Group session time-out, seconds.")
     standbys: int = Field(0, ge=0, description="Copies of each task's state on other workers.")
+    dead_letter_share: float = Field(
+        0.5, description="Share of dead letters at which a task halts; 1 for never.", ge=0, le=1
+    )
     replication_factor: int = Field(1, description="Replication of topics created by the catalogue.")
     store: Literal["memory", "rocksdb"] = Field("memory", description="Where tables keep their rows.")
     rocksdb_mib: int = Field(256, description="Memory of all RocksDB tables of a worker, MiB.")

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fleet.lane.dead_letter_limit import DeadLetterLimit
 from fleet.lane.effects import Effect
 from fleet.lane.record import Chunk
 
@@ -45,6 +46,12 @@ class LaneAgent:
         ready: Awaited once before the first record, e.g. config read to its end.
         config: Called once a chunk for the immutable snapshot that `State.config` gives.
         max_chunk_records: Bound on records in one transaction.
+        max_chunk_bytes: Bound on the keys and values of these, and on what one transaction writes;
+            a single record may exceed it.
+        max_chunk_s: Bound on the time that one chunk computes, in which nothing else of the worker
+            runs: the number of records follows their measured cost.
+        max_fetch_bytes: Bound on what one fetch of a source partition brings; two are in memory at most.
+        dead_letter_limit: The task halts rather than go over it; None sets no limit.
     """
 
     name: str
@@ -56,4 +63,7 @@ class LaneAgent:
     ready: Callable[[], Awaitable[None]] = _ready_at_once
     config: Callable[[], Any] = _no_config
     max_chunk_records: int = 8000
-    max_fetch_bytes: int = field(default=2 << 20)
+    max_chunk_bytes: int = 8 << 20
+    max_chunk_s: float = 0.5
+    max_fetch_bytes: int = 2 << 20
+    dead_letter_limit: DeadLetterLimit | None = field(default_factory=DeadLetterLimit)

@@ -15,6 +15,7 @@ from fleet.errors import FatalError
 from fleet.lane.agent import LaneAgent
 from fleet.lane.assignor import LaneAssignor
 from fleet.lane.config import LaneConfig
+from fleet.lane.dead_letter_limit import DeadLetterLimit
 from fleet.lane.host import LaneHost
 from fleet.lane.repartition import PURGE_EVERY_S, Purge, Repartition
 from fleet.lane.routing import LaneRouter
@@ -144,6 +145,7 @@ class LaneApp(faust.App):
         chosen = config or settings()
         limits = lane or LaneConfig.of(chosen)
         self.lane_topics: set[str] = set()
+        self._agent_defaults = {"dead_letter_limit": DeadLetterLimit(chosen.dead_letter_share)}
         brokers = ";".join(f"kafka://{server}" for server in limits.bootstrap_servers.split(","))
         canonical = os.environ.get("NODE_CANONICAL_URL") or f"http://{chosen.host}:{web_port}"
         defaults: dict[str, Any] = {
@@ -238,7 +240,7 @@ class LaneApp(faust.App):
                 sources=topics,
                 process=process,
                 tables=tuple(table.name for table in tables or ()),
-                **{"dead_letters": f"fleet.dead-letters.{name}", **options},
+                **{**self._agent_defaults, "dead_letters": f"fleet.dead-letters.{name}", **options},
             )
             self.lane_topics.update(agent.sources)
             self.lane.host.add(agent)

@@ -66,6 +66,10 @@ class Batches:
             batches.append(batch)
         return True
 
+    def size_bytes(self) -> int:
+        """Return the bytes of all batches."""
+        return sum(batch.size() for batches in self.by_partition.values() for batch in batches)
+
     def close(self) -> None:
         """Close every batch to further records."""
         for batches in self.by_partition.values():

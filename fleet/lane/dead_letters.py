@@ -28,7 +28,7 @@ def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes
     added = {
         "reason": letter.reason,
         "step": letter.step,
-        "detail": letter.detail[:MAX_DETAIL_CHARS],
+        "detail": str(letter.detail)[:MAX_DETAIL_CHARS],
         "agent": agent,
         "topic": record.topic,
         "partition": record.partition,
@@ -36,7 +36,7 @@ def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes
         "timestamp": record.timestamp,
     }
     headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
-    headers.extend((PREFIX + name, str(value).encode()) for name, value in added.items())
+    headers.extend((PREFIX + name, str(value).encode(errors="replace")) for name, value in added.items())
     return headers
 
 

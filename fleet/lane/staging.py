@@ -53,8 +53,11 @@ class Stage:
                 staged[effect.table][effect.key] = effect.value
             elif isinstance(effect, Delete):
                 staged[effect.table][effect.key] = DELETED
-            else:
+            elif isinstance(effect, DeadLetter):
                 self.dead_letters.append(effect)
+            else:
+                message = f"{type(effect).__name__} is not an effect"
+                raise TypeError(message)
 
 
 def run(agent: LaneAgent, chunk: Chunk, new_state: Any) -> Stage:
@@ -152,16 +155,53 @@ async def build(
         RowRefusedError: A table's changelog cannot hold a row of it.
         FatalError: An output without a cause, or a dead letter, cannot be written.
     """
-    await topics.ensure({emit.topic for emit in stage.emits} | {agent.dead_letters})
-    batches = Batches()
-    for emit in stage.emits:
-        info = topics.get(emit.topic)
-        if info is None or not _is_added(emit, info, batches):
-            stage.dead_letters.append(_refusal(emit, info))
+    await topics.ensure(_targets(stage.emits) | {agent.dead_letters})
+    try:
+        batches, refused = _with_outputs(stage.emits, topics)
+    except FatalError:
+        raise
+    except Exception:  # noqa: BLE001 - an output of wrong types fails in any way: find out which
+        stage.emits, malformed = _well_formed(stage.emits, topics)
+        batches, refused = _with_outputs(stage.emits, topics)
+        refused += malformed
+    stage.dead_letters += refused
     _add_dead_letters(agent, stage, topics, batches)
     _add_changelogs(stage, changelogs, offsets, batches, topics)
     batches.close()
     return batches
+
+
+def _targets(emits: list[Emit]) -> set[str]:
+    try:
+        found = {emit.topic for emit in emits}
+    except TypeError:
+        found = {emit.topic for emit in emits if isinstance(emit.topic, str)}
+    return {topic for topic in found if isinstance(topic, str)}
+
+
+def _with_outputs(emits: list[Emit], topics: Topics) -> tuple[Batches, list[DeadLetter]]:
+    batches, refused = Batches(), []
+    for emit in emits:
+        info = topics.get(emit.topic)
+        if info is None or not _is_added(emit, info, batches):
+            refused.append(_refusal(emit, info))
+    return batches, refused
+
+
+def _well_formed(emits: list[Emit], topics: Topics) -> tuple[list[Emit], list[DeadLetter]]:
+    """Split outputs into those that can be tried and dead letters of the causes of the others."""
+    sound, malformed = [], []
+    for emit in emits:
+        try:
+            _with_outputs([emit], topics)
+        except FatalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see build
+            detail = f"the agent's output is no record of bytes ({type(error).__name__})"
+            malformed.append(_set_aside(emit, "output_malformed", detail))
+        else:
+            sound.append(emit)
+    return sound, malformed
 
 
 def _is_added(emit: Emit, info: TopicInfo, batches: Batches) -> bool:
@@ -187,6 +227,10 @@ def _refusal(emit: Emit, info: TopicInfo | None) -> DeadLetter:
     else:
         reason = "record_too_large"
         detail = f"output for {emit.topic} is over its {info.max_message_bytes} bytes"
+    return _set_aside(emit, reason, detail)
+
+
+def _set_aside(emit: Emit, reason: str, detail: str) -> DeadLetter:
     if emit.cause is None:
         raise FatalError(f"agent output refused: {detail}", hint="give the effect its cause")
     return DeadLetter(emit.cause, reason, "produce", detail)
@@ -200,8 +244,13 @@ def _add_dead_letters(agent: LaneAgent, stage: Stage, topics: Topics, batches: B
         message = f"{agent.name}: dead-letter topic {agent.dead_letters} does not exist"
         raise FatalError(message, hint="create it with `eventfleet topics apply`")
     for letter in stage.dead_letters:
-        key, value, headers = _fitting(letter, dead_letter_headers(agent.name, letter), info)
-        partition = letter.record.partition % info.partitions
+        try:
+            headers = dead_letter_headers(agent.name, letter)
+            partition = letter.record.partition % info.partitions
+        except (AttributeError, TypeError) as error:
+            message = f"{agent.name}: a dead letter without its source record ({error})"
+            raise FatalError(message, hint="give DeadLetter, and each Emit as its cause, a record") from error
+        key, value, headers = _fitting(letter, headers, info)
         batches.add(agent.dead_letters, info, partition, key, value, headers)
 
 
@@ -246,7 +295,7 @@ def _row(table: str, key: str, value: Any, info: TopicInfo) -> tuple[bytes, byte
     """
     try:
         row = key.encode(), None if value is DELETED else orjson.dumps(value)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         message = f"a row of table {table} is not JSON ({type(error).__name__})"
         raise RowRefusedError(
             message, reason="row_not_json", hint="put values that orjson can write"

@@ -15,6 +15,7 @@ from fleet.errors import FatalError
 from fleet.lane import metrics
 from fleet.lane.acquire import Hold, acquire
 from fleet.lane.bounded import in_background
+from fleet.lane.dead_letter_limit import DeadLetterWatch
 from fleet.lane.errors import Fenced, Lost
 from fleet.lane.membership import REJOIN_EVERY_S
 from fleet.lane.progress import Progress, Status
@@ -45,6 +46,7 @@ class Task:
         self.hold: Hold | None = None
         self._context = context
         self._progress = Progress(agent.name, partition)
+        self._letters = DeadLetterWatch(agent.dead_letter_limit)
         self._ended: asyncio.Future[None] | None = None
 
     @property
@@ -131,7 +133,7 @@ class Task:
         if progress.status is not Status.HALTED:
             progress.tell(Status.RUNNING)
             log.info("%s runs from %s with %d rows", self.name, self.hold.offsets_text(), self.hold.rows())
-        await Runner(self.hold, progress).run()
+        await Runner(self.hold, progress, self._letters).run()
 
     def lag(self) -> int:
         """Return how many offsets are not committed yet, up to the last stable one."""

@@ -25,6 +25,7 @@ DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 DELETE_RETENTION_MS = 86_400_000
 REMEMBERED_S = 300.0
 UNKNOWN_TOPIC = 3
+INVALID_TOPIC = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ class Topics:
 
 def _partitions(described: dict[str, Any]) -> int:
     """Return the partitions of a described topic, 0 where it does not exist."""
-    if described["error_code"] == UNKNOWN_TOPIC:
+    if described["error_code"] in (UNKNOWN_TOPIC, INVALID_TOPIC):
         return 0
     if described["error_code"]:
         # A topic that is being made has no leader yet; it must not pass for a missing one.

@@ -113,6 +113,46 @@ async def test_an_output_that_its_target_cannot_take_is_a_dead_letter(effect: Em
     assert not [place for place in records if place[0] == "out"]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"value": "text"},
+        {"value": 7},
+        {"key": "text"},
+        {"headers": (("h", "text"),)},
+        {"headers": (1,)},
+        {"partition": "1"},
+        {"topic": ["out"]},
+    ],
+)
+async def test_an_output_of_wrong_types_is_a_dead_letter_of_its_cause(wrong: dict[str, Any]) -> None:
+    """A programming error costs the records that show it; the outputs of the others are written."""
+    bad = cast("Any", Emit)(**{"topic": "out", "key": b"k", "value": b"v", "cause": SOURCE, **wrong})
+    good = Emit("out", b"k", b"good", cause=SOURCE)
+    records = await written([good, bad, good])
+    letter, why = dead(records)
+    assert (letter.value, why["reason"], why["step"]) == (SOURCE.value, "output_malformed", "produce")
+    assert [record.value for record in records["out", partition_of(b"k", 4)]] == [b"good", b"good"]
+
+
+async def test_an_output_of_wrong_types_without_cause_is_fatal() -> None:
+    """There is no record to set aside: the task halts and says so, and does not try for ever."""
+    with pytest.raises(FatalError, match=r"no record of bytes \(TypeError\): give the effect its cause"):
+        await written([cast("Any", Emit)("out", b"k", "text")])
+
+
+async def test_a_dead_letter_without_a_record_is_fatal() -> None:
+    """Nobody could find the original by it."""
+    with pytest.raises(FatalError, match="a dead letter without its source record"):
+        await written([DeadLetter("no record", "r", "s")])
+
+
+async def test_a_detail_that_no_text_holds_is_no_trouble() -> None:
+    """Whatever an agent found in a record may stand in the detail."""
+    _, why = dead(await written([DeadLetter(SOURCE, "r", "s", "half \ud800 of a pair")]))
+    assert why["detail"] == "half ? of a pair"
+
+
 async def test_an_output_without_cause_that_does_not_fit_is_fatal() -> None:
     """There is no record to set aside: a person has to act."""
     with pytest.raises(FatalError, match="give the effect its cause"):

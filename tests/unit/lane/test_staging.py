@@ -143,3 +143,18 @@ def test_a_table_that_cannot_be_read_sets_no_record_aside() -> None:
         staged(reads, [b"1"])
     with pytest.raises(StoreCorruptError):
         staged(reads, [b"1", b"2"])
+
+
+def test_what_is_no_effect_is_the_fault_of_its_record() -> None:
+    """A function that yields something else is told by a dead letter that names the type."""
+
+    def wrong(chunk: Any, state: State) -> Iterator[Any]:
+        del state
+        for record in chunk:
+            yield Emit("out", None, record.value) if record.value == b"a" else record.value
+
+    stage = staged(wrong, [b"a", b"b", b"a"])
+    assert [(letter.reason, letter.detail) for letter in stage.dead_letters] == [
+        ("process_error", "TypeError")
+    ]
+    assert len(stage.emits) == 2
