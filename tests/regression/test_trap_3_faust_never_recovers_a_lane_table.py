@@ -8,19 +8,57 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
+from aiokafka.structs import TopicPartition
 
 from fleet.lane import LaneApp
 from fleet.lane.tables import LaneTable
 from tests.support.lane_load import Load
 from tests.support.lane_worker import TABLE, new_app
+from tests.support.polling import until
+from tests.support.stock_faust import running, stock_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from fleet.settings import Settings
     from tests.support.lane_fixtures import NewWorkers
     from tests.support.lane_kafka import Cluster
+
+WAIT_S = 4.0  # A topic without markers takes two.
+
+
+@pytest.mark.stack
+async def test_stock_recovery_waits_for_a_marker_that_never_comes(
+    cluster: Cluster, unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    """All rows are there and one "remains"; the web server says 200 meanwhile, so ``/`` is no readiness."""
+    name = unique("app")
+    changelog = TopicPartition(f"{name}-counts-changelog", 0)
+    await cluster.create({changelog.topic: 1})
+    async with cluster.producer(transactional_id=unique("tx")) as producer, producer.transaction():
+        for row in range(10):
+            await producer.send(changelog.topic, key=b'"key-%d"' % row, value=b"1", partition=0)
+    app = stock_app(name, tmp_path, cluster, web_enabled=True)
+    app.Table("counts", default=int, partitions=1)
+
+    async def read() -> bool:
+        recovery = app.tables.recovery
+        return recovery.active_offsets.get(changelog) == 9 and recovery.active_highwaters[changelog] == 10
+
+    async def ready() -> bool:
+        return bool(app.tables.actives_ready)
+
+    async with running(app, to_the_end=False):
+        await until(read, 60, "the last row read")
+        with pytest.raises(AssertionError, match="not within"):
+            await until(ready, WAIT_S, "a worker that is ready")
+        assert await read()
+        url = f"http://127.0.0.1:{app.conf.web_port}/"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            assert answer.status == 200
 
 
 @pytest.mark.stack

@@ -9,6 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
 
 from fleet.lane import task
 from fleet.lane.acquire import Hold, acquire
@@ -25,6 +27,46 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 SESSION_TIMEOUT_S = 2.0
+
+
+class _LoadsInTheCallback(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Does what takes one and a half sessions inside the callback."""
+
+    def __init__(self) -> None:
+        self.assigned = 0
+
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        """Let go of nothing: there is nothing yet."""
+
+    async def on_partitions_assigned(self, assigned: object) -> None:
+        """Load for longer than the session."""
+        del assigned
+        self.assigned += 1
+        await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=1.5)
+
+
+async def test_the_client_alone_is_evicted_while_its_callback_loads(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """The only member of its group, and the group assigns its partition again and again."""
+    source, listener = unique("source"), _LoadsInTheCallback()
+    await cluster.create({source: 1})
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=cluster.servers,
+        group_id=unique("group"),
+        session_timeout_ms=1000,
+        heartbeat_interval_ms=200,
+    )
+    await consumer.start()
+    try:
+        consumer.subscribe([source], listener=listener)
+
+        async def again() -> bool:
+            return listener.assigned >= 3
+
+        await until(again, 30, "a third assignment to one member")
+    finally:
+        await consumer.stop()
 
 
 async def test_a_load_longer_than_the_session_costs_no_membership(

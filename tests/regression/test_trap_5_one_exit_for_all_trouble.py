@@ -52,6 +52,45 @@ async def _out_of_reach(producer: Any) -> None:
     raise ProducerFenced
 
 
+async def test_the_client_alone_cannot_be_used_after_a_fence(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """Neither an abort nor another transaction comes of a producer that was fenced: it is to be discarded."""
+    out, name = unique("out"), unique("tx")
+    await cluster.create({out: 1})
+    async with cluster.producer(transactional_id=name) as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(out, b"one", partition=0)
+        async with cluster.producer(transactional_id=name):
+            with pytest.raises(ProducerFenced):
+                await producer.commit_transaction()
+        for call in (producer.abort_transaction, producer.begin_transaction):
+            with pytest.raises((AssertionError, KafkaError)):
+                await call()
+    assert await cluster.read(out) == []
+
+
+async def test_wait_for_is_no_bound_of_a_transaction(
+    cluster: Cluster, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit passes, the abort of the client waits for its coordinator, and `wait_for` for the abort."""
+    async with cluster.producer(transactional_id=unique("tx")) as producer:
+
+        async def body() -> None:
+            async with producer.transaction():
+                await asyncio.Event().wait()
+
+        with monkeypatch.context() as patched:
+            # What an abort does while the coordinator is out of reach.
+            patched.setattr(producer, "abort_transaction", asyncio.Event().wait)
+            waiting = asyncio.ensure_future(asyncio.wait_for(body(), 0.1))
+            done, _ = await asyncio.wait({waiting}, timeout=2.0)
+            assert not done
+            waiting.cancel()
+            await asyncio.wait({waiting})
+        await producer.abort_transaction()
+
+
 @pytest.mark.parametrize(
     "trouble",
     [_never_sent, _answer_never_came, _committed_yet_failed, _failed],

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka.errors import ProducerFenced
 from aiokafka.structs import TopicPartition
 
 from fleet.errors import TransientError
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
     from tests.support.lane_kafka import Cluster
 
 pytestmark = pytest.mark.stack
+
+
+async def test_the_client_alone_lets_a_stale_worker_rob_the_owner(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """Whoever comes last has the transactional id, member of the group or not; the owner cannot commit."""
+    name, source = unique("tx"), unique("source")
+    await cluster.create({source: 1})
+    async with cluster.producer(transactional_id=name) as owner:
+        await owner.begin_transaction()
+        await owner.send_and_wait(source, b"one", partition=0)
+        async with cluster.producer(transactional_id=name):
+            with pytest.raises(ProducerFenced):
+                await owner.commit_transaction()
 
 
 async def test_a_fenced_task_gets_on_in_the_next_generation(

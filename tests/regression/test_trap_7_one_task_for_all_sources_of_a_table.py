@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from aiokafka.structs import TopicPartition
 
 from fleet.lane.errors import Halted
 from fleet.lane.store import OFFSETS_KEY
@@ -23,6 +24,25 @@ if TYPE_CHECKING:
     from tests.support.lane_kafka import Cluster
 
 pytestmark = pytest.mark.stack
+
+
+async def test_an_id_for_each_source_topic_loses_an_update(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """Two owners read the same count and each commits one more: no fence between them, one update lost."""
+    group, table, sources = unique("app"), unique("changelog"), [unique("charges"), unique("more")]
+    await cluster.create({table: 1, **dict.fromkeys(sources, 1)})
+    async with (
+        cluster.producer(transactional_id=f"{group}-{sources[0]}-0") as first,
+        cluster.producer(transactional_id=f"{group}-{sources[1]}-0") as second,
+    ):
+        counts = [len(await cluster.read(table)) for _ in sources]
+        for producer, source, count in zip((first, second), sources, counts, strict=True):
+            async with producer.transaction():
+                await producer.send_and_wait(table, b"%d" % (count + 1), key=b"key", partition=0)
+                await producer.send_offsets_to_transaction({TopicPartition(source, 0): 1}, group)
+    await cluster.settled(table)
+    assert [record.value for record in await cluster.read(table)] == [b"1", b"1"]
 
 
 async def test_two_sources_share_one_table_without_lost_updates(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.stack
 
+TRIES = 20
 LOADS = 20
 TRANSACTIONS = 12
 ABORTED = {1, 4, 7, 10}
@@ -62,6 +64,25 @@ async def _loaded(cluster: Cluster, tp: TopicPartition) -> MemoryStore:
     finally:
         await reader.stop()
     return store
+
+
+async def test_the_client_alone_reads_from_the_end(cluster: Cluster, unique: Callable[[str], str]) -> None:
+    """``seek_to_beginning`` while a reset to the end is in flight: the position is the end, no error."""
+    name, at_the_end = unique("changelog"), 0
+    await cluster.create({name: 1})
+    await cluster.send(name, [(b"key", b"1")] * 5, partitions=1)
+    tp = TopicPartition(name, 0)
+    for _ in range(TRIES):
+        reader = AIOKafkaConsumer(bootstrap_servers=cluster.servers)
+        await reader.start()
+        try:
+            reader.assign([tp])
+            await reader.end_offsets([tp])  # Any await will do.
+            await reader.seek_to_beginning(tp)
+            at_the_end += await reader.position(tp) == 5
+        finally:
+            await reader.stop()
+    assert at_the_end > 0
 
 
 async def test_every_load_is_a_whole_one(cluster: Cluster, unique: Callable[[str], str]) -> None:

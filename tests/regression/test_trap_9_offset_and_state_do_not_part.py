@@ -34,6 +34,31 @@ async def _outputs(load: Load) -> int:
     return sum([len(await load.cluster.read(f"{load.source}-{to}")) for to in "ab"])
 
 
+async def test_the_client_alone_jumps_over_what_was_deleted(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """With the usual policy a committed offset that Kafka no longer has is replaced without an error."""
+    source = unique("source")
+    await cluster.create({source: 1})
+    await cluster.send(source, [(b"key", b"%d" % number) for number in range(20)], partitions=1)
+    tp = TopicPartition(source, 0)
+    async with cluster.admin() as admin:
+        await admin.delete_records({tp: RecordsToDelete(before_offset=10)})
+    consumer: Any = AIOKafkaConsumer(
+        bootstrap_servers=cluster.servers,
+        group_id=unique("group"),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        await consumer.commit({tp: 5})
+        assert (await consumer.getone(tp)).offset == 10
+    finally:
+        await consumer.stop()
+
+
 @pytest.mark.parametrize("moved_by", [-1, +1, None], ids=["one back", "one ahead", "to the beginning"])
 async def test_a_group_offset_moved_by_hand_halts_its_partition_alone(
     cluster: Cluster, unique: Callable[[str], str], moved_by: int | None

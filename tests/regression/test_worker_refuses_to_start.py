@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.lane_worker import TABLE, topics_of
+from tests.support.polling import until
 from tests.support.stack import free_ports
+from tests.support.stock_faust import raw_topic, running, stock_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.support.lane_fixtures import NewWorkers
     from tests.support.lane_kafka import Cluster
@@ -44,6 +47,31 @@ async def test_a_missing_topic_is_named(
     line = await _last_words(new_workers(unique("app"), source))
     assert f"topic {source}{suffix} does not exist" in line
     assert "eventfleet topics apply" in line
+
+
+async def test_stock_faust_restarts_its_agent_again_and_again(
+    cluster: Cluster, unique: Callable[[str], str], tmp_path: Path
+) -> None:
+    """A changelog of other partitions than its source: each event kills the agent, and the app lives on."""
+    name, source, starts = unique("app"), unique("charges"), 0
+    await cluster.create({source: 4, f"{name}-counts-changelog": 3})
+    app = stock_app(name, tmp_path, cluster)
+    table = app.Table("counts", default=int, partitions=3)
+
+    async def agent(stream: Any) -> None:
+        nonlocal starts
+        starts += 1
+        async for _ in stream:
+            table["key"] += 1
+
+    async def three() -> bool:
+        return starts >= 3
+
+    app.agent(raw_topic(app, source))(agent)
+    await cluster.send(source, [(b"key-%d" % number, b"") for number in range(20)], partitions=4)
+    async with running(app):
+        await until(three, START_LIMIT_S, "a third start of the agent")
+        assert not app.crashed
 
 
 async def test_a_changelog_with_other_partitions_than_its_source_is_named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -52,14 +53,23 @@ def raw_topic(app: Any, *names: str, **options: Any) -> Any:
 
 
 @asynccontextmanager
-async def running(app: Any) -> AsyncIterator[Any]:
-    """Run a stock app in the test's own process."""
+async def running(app: Any, *, to_the_end: bool = True) -> AsyncIterator[Any]:
+    """Run a stock app in the test's own process.
+
+    Args:
+        app: The app.
+        to_the_end: Wait until it has started, which is after its recovery.
+    """
     app.finalize()
     app.in_worker = True
+    starting = asyncio.ensure_future(app.start())
     try:
-        await app.start()
+        if to_the_end:
+            await starting
         yield app
     finally:
+        starting.cancel()
+        await asyncio.wait({starting})
         await app.stop()
 
 
