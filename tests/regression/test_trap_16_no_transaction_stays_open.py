@@ -43,7 +43,7 @@ async def _is_open(cluster: Cluster, topic: str) -> bool:
     async with cluster.reader(committed=False) as reader:
         (tp,) = await cluster._partitions(topic)
         end = (await reader.end_offsets([tp]))[tp]
-    return end > (await cluster.ends(topic))[0]
+    return bool(end > (await cluster.ends(topic))[0])
 
 
 async def test_the_client_alone_stops_and_leaves_its_transaction_open(

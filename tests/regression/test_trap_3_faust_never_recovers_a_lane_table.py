@@ -46,7 +46,7 @@ async def test_stock_recovery_waits_for_a_marker_that_never_comes(
 
     async def read() -> bool:
         recovery = app.tables.recovery
-        return recovery.active_offsets.get(changelog) == 9 and recovery.active_highwaters[changelog] == 10
+        return bool(recovery.active_remaining() == {changelog: 1} and recovery.active_offsets[changelog] == 9)
 
     async def ready() -> bool:
         return bool(app.tables.actives_ready)
