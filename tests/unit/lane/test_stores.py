@@ -75,6 +75,7 @@ class EqualStores(RuleBasedStateMachine):
         assert list(self.disk.items()) == sorted(prefix.items())
         assert self.disk.offsets == prefix.offsets
         self.disk.replay(self.log[position:], len(self.log))
+        self.memory.replay((), len(self.log))
 
     @rule(back=st.integers(0, 12))
     def replay_again(self, back: int) -> None:
