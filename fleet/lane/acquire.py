@@ -11,6 +11,7 @@ from fleet.lane.clients import assign_at, discard, new_reader
 from fleet.lane.errors import Halted
 from fleet.lane.loader import load
 from fleet.lane.transaction import Transactor
+from fleet.lane.versions import committed_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,7 @@ class Hold:
         self.context = context
         self.sources = [TopicPartition(topic, partition) for topic in agent.sources]
         self.transactor = Transactor(
-            context.config, context.group, f"{context.group}-{agent.name}-{partition}"
+            context.config, context.group, context.version.transactional_id(agent.name, partition)
         )
         self.reader = new_reader(context.config, max_fetch_bytes=agent.max_fetch_bytes)
         self.next: dict[TopicPartition, int] = {}
@@ -110,13 +111,13 @@ async def acquire(hold: Hold) -> None:
         Halted: State, offsets and source do not agree; a person has to decide.
     """
     context = hold.context
-    await context.check_partitions(hold.agent)
-    await hold.transactor.fence()
     limit_s = context.config.acquire_limit_s
+    await context.check_partitions(hold.agent)
+    # Before the fence too: a version that was left must not disturb the one that works.
+    await bounded(_committed(hold), limit_s, "reading committed offsets")
+    await hold.transactor.fence()
     await bounded(hold.reader.start(), limit_s, f"reader of {hold.agent.name}/{hold.partition}")
-    committed = await bounded(
-        context.topics.committed(context.group, hold.sources), limit_s, "reading committed offsets"
-    )
+    committed = await bounded(_committed(hold), limit_s, "reading committed offsets")
     await _load_tables(hold)
     begins = await bounded(hold.reader.beginning_offsets(hold.sources), limit_s, "reading source offsets")
     ends = await bounded(hold.reader.end_offsets(hold.sources), limit_s, "reading source offsets")
@@ -124,6 +125,10 @@ async def acquire(hold: Hold) -> None:
         hold.next[tp] = start_offset(tp, committed[tp], hold.tables, begins[tp], ends[tp])
     await bounded(assign_at(hold.reader, hold.next), limit_s, "taking the position")
     hold.ready = True
+
+
+async def _committed(hold: Hold) -> dict[TopicPartition, int | None]:
+    return await committed_offsets(hold.context, hold.agent, hold.partition)
 
 
 async def _load_tables(hold: Hold) -> None:

@@ -17,11 +17,13 @@ from fleet.lane.assignor import LaneAssignor
 from fleet.lane.config import LaneConfig
 from fleet.lane.dead_letter_limit import DeadLetterLimit
 from fleet.lane.host import LaneHost
+from fleet.lane.migration import Migration
 from fleet.lane.repartition import PURGE_EVERY_S, Purge, Repartition
 from fleet.lane.routing import LaneRouter
 from fleet.lane.stores import StoreKind, Stores
 from fleet.lane.tables import LaneTable, LaneTableManager
 from fleet.lane.transport import LaneTransport
+from fleet.lane.versions import Version
 from fleet.lane.web import add_views
 from fleet.logs import logging_config
 from fleet.settings import Settings, settings
@@ -50,7 +52,14 @@ class Lane:
     def __init__(self, app: LaneApp, config: LaneConfig, stores: Stores) -> None:
         self._app = app
         self.closing: list[Callable[[], Awaitable[None]]] = []
-        self.host = LaneHost(config, app.conf.id, self.changelog, self._membership, stores)
+        self.host = LaneHost(
+            config,
+            app.conf.id,
+            self.changelog,
+            self._membership,
+            stores,
+            version=Version(app.conf.name, app.conf.version),
+        )
         self.repartitions: list[Repartition] = []
         self.purge = Purge(self.host)
 
@@ -84,6 +93,16 @@ class Lane:
             for topic in set(sources) & set(agent.sources):
                 message = f"agents {agent.name} and {name} both read {topic}: an app has one offset of it"
                 raise FatalError(message, hint="do the work in one agent, or give one an app of its own")
+
+    def migrations(self, origin: int) -> list[Migration]:
+        """Return each agent's way from version `origin` to this one."""
+        version = Version(self.host.version.name, origin)
+        convert = {
+            name: table.migrate
+            for name, table in self._app.tables.items()
+            if isinstance(table, LaneTable) and table.migrate is not None
+        }
+        return [Migration(self.host, agent, version, convert) for agent in self.host.agents.values()]
 
     def _membership(self) -> Membership:
         consumer: Any = self._app.consumer
@@ -131,6 +150,8 @@ class LaneApp(faust.App):
         web_port: Port of the web views.
         config: Process settings; from the environment by default.
         lane: Limits of the lane; from the settings by default.
+        options: Faust's own. A new ``version`` starts with the offsets and state of the one before
+            (`eventfleet state migrate`), or not at all.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fleet.lane.membership import Membership
     from fleet.lane.store import Store
     from fleet.lane.topics import Topics
+    from fleet.lane.versions import Version
 
 
 class LaneContext(Protocol):
@@ -20,6 +21,7 @@ class LaneContext(Protocol):
 
     config: LaneConfig
     group: str
+    version: Version
     topics: Topics
 
     @property

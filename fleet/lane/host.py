@@ -16,6 +16,7 @@ from fleet.lane.standby import Standbys
 from fleet.lane.stores import Stores
 from fleet.lane.task import Task
 from fleet.lane.topics import Topics
+from fleet.lane.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,6 +43,7 @@ class LaneHost:
         changelog: Gives the changelog topic of a table.
         membership: Gives the group membership, once the worker has joined.
         stores: Opens the stores of table partitions; all in memory by default.
+        version: The app's version, of which `group` is; its first one by default.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class LaneHost:
         changelog: Callable[[str], str],
         membership: Callable[[], Membership],
         stores: Stores | None = None,
+        version: Version | None = None,
     ) -> None:
         self.config = config
         self.group = group
+        self.version = version or Version(group)
         self.topics = Topics(config)
         self.stores = stores or Stores()
         self.standbys = Standbys(config, self.stores.open, changelog, self.topics.tombstones_ms)

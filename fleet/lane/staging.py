@@ -94,7 +94,7 @@ def isolate(
     def check(effect: Effect) -> None:
         info = topics.get(changelogs[effect.table]) if isinstance(effect, Put) else None
         if info is not None and isinstance(effect, Put):
-            _row(effect.table, effect.key, effect.value, info)
+            changelog_row(effect.table, effect.key, effect.value, info)
 
     return _record_by_record(agent, chunk, Stage(new_state()), check)
 
@@ -283,11 +283,11 @@ def _add_changelogs(
             message = f"changelog topic {topic} does not exist"
             raise FatalError(message, hint="restart the worker: it creates its changelogs")
         for key, value in rows.items():
-            batches.add(topic, info, partition, *_row(table, key, value, info))
+            batches.add(topic, info, partition, *changelog_row(table, key, value, info))
         batches.add(topic, info, partition, OFFSETS_KEY, orjson.dumps(dict(offsets)))
 
 
-def _row(table: str, key: str, value: Any, info: TopicInfo) -> tuple[bytes, bytes | None]:
+def changelog_row(table: str, key: str, value: Any, info: TopicInfo) -> tuple[bytes, bytes | None]:
     """Return a row as its changelog holds it.
 
     Raises:

@@ -24,6 +24,7 @@ from fleet.lane.loader import load
 from fleet.lane.reading import kafka_trouble, open_reader
 from fleet.lane.store import OFFSETS_KEY, Store
 from fleet.lane.stores import MemoryStore
+from fleet.lane.versions import committed_offsets
 
 SHOW = "see `eventfleet state show`"
 
@@ -100,7 +101,7 @@ async def look(host: LaneHost, agent: LaneAgent, partition: int) -> Standing:
     """
     sources = [TopicPartition(topic, partition) for topic in agent.sources]
     async with open_reader(host.config) as reader:
-        committed = await host.topics.committed(host.group, sources)
+        positions = await host.topics.positions(host.group, sources)
         begins = await reader.beginning_offsets(sources)
         ends = await reader.end_offsets(sources)
         changelogs = {table: TopicPartition(host.changelog(table), partition) for table in agent.tables}
@@ -111,12 +112,24 @@ async def look(host: LaneHost, agent: LaneAgent, partition: int) -> Standing:
         }
         if there:
             await load(reader, there)
+    elsewhere = await _elsewhere(host, agent, partition)
     found = {}
     for tp in sources:
-        differs = _difference(tp, committed[tp], stores, begins[tp], ends[tp])
-        found[tp] = Source(committed[tp], begins[tp], ends[tp], differs)
+        position = positions[tp]
+        committed = None if position is None else position.offset
+        differs = elsewhere or _difference(tp, committed, stores, begins[tp], ends[tp])
+        found[tp] = Source(committed, begins[tp], ends[tp], differs)
     tables = {table: TableAt(store.offsets, len(store)) for table, store in stores.items()}
     return Standing(agent.name, found, tables)
+
+
+async def _elsewhere(host: LaneHost, agent: LaneAgent, partition: int) -> str:
+    """Return why the work is another version's, or an empty string."""
+    try:
+        await committed_offsets(host, agent, partition)
+    except Halted as error:
+        return str(error)
+    return ""
 
 
 def _difference(

@@ -30,6 +30,8 @@ class LaneTable(Table[str, Any]):
             the whole key by default.
         partition_by: Gives the partition of a row outright, for rows about a partition.
         store_kind: Where its rows are kept.
+        migrate: Gives the row of a key from that of the version before, or None to leave it out;
+            rows go over as they are by default.
     """
 
     app: Any  # the LaneApp, which imports this module
@@ -41,12 +43,14 @@ class LaneTable(Table[str, Any]):
         route_by: Callable[[str], str] | None = None,
         partition_by: Callable[[str], int] | None = None,
         store_kind: StoreKind = "memory",
+        migrate: Callable[[str, Any], Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(app, **kwargs)
         self._route_by = route_by
         self._partition_by = partition_by
         self.store_kind = store_kind
+        self.migrate = migrate
 
     def partition_of(self, key: str, partitions: int) -> int:
         """Return the partition, of `partitions`, that holds the row of `key`.

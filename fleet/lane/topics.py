@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from fleet.errors import FatalError
 from fleet.lane.bounded import bounded, in_background
@@ -35,6 +35,14 @@ class TopicInfo:
     partitions: int
     max_message_bytes: int
     delete_retention_ms: int = DELETE_RETENTION_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A group's next offset of a partition, and what was noted with it."""
+
+    offset: int
+    metadata: str
 
 
 class Topics:
@@ -120,10 +128,10 @@ class Topics:
                     limits[topic] = int(given["max.message.bytes"]), int(given["delete.retention.ms"])
         return limits
 
-    async def committed(
+    async def positions(
         self, group: str, partitions: list[TopicPartition]
-    ) -> dict[TopicPartition, int | None]:
-        """Return the group's committed offset of each partition; None where it has none.
+    ) -> dict[TopicPartition, Position | None]:
+        """Return where the group stands in each partition; None where it has committed nothing.
 
         Raises:
             Lost: The coordinator did not say.
@@ -135,7 +143,7 @@ class Topics:
         unanswered = [f"{tp.topic}/{tp.partition}" for tp in partitions if tp not in found]
         if unanswered:
             raise Lost(f"the coordinator of {group} gives no offset of {', '.join(unanswered)}")
-        return {tp: _offset(found[tp]) for tp in partitions}
+        return {tp: _position(found[tp]) for tp in partitions}
 
     async def require(self, topics: Iterable[str], *, by: str) -> dict[str, int]:
         """Return the partition count of each topic.
@@ -192,6 +200,5 @@ def _partitions(described: dict[str, Any]) -> int:
     return len(described["partitions"])
 
 
-def _offset(found: object) -> int | None:
-    offset = getattr(found, "offset", -1)
-    return offset if offset >= 0 else None
+def _position(found: OffsetAndMetadata) -> Position | None:
+    return Position(found.offset, found.metadata or "") if found.offset >= 0 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from fleet.lane.bounded import bounded
 from fleet.lane.clients import discard, new_producer
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Written: TypeAlias = dict[tuple[str, int], int]
 
+Offset: TypeAlias = int | OffsetAndMetadata
 FENCES = (ProducerFenced, InvalidProducerEpoch)
 
 
@@ -46,8 +47,10 @@ class Transactor:
         await self._producer.start()
         await self._producer._txn_manager.wait_for_pid()  # noqa: SLF001 - no public equivalent
 
-    async def commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> Written:
-        """Write `batches` and the source `offsets` in one transaction.
+    async def commit(
+        self, batches: Batches, offsets: Mapping[TopicPartition, Offset], group: str | None = None
+    ) -> Written:
+        """Write `batches` and the source `offsets`, of the task's own group or `group`, in one transaction.
 
         Returns only after Kafka confirmed the commit. Any other end means that the outcome
         is unknown: this object must be discarded.
@@ -63,7 +66,9 @@ class Transactor:
         """
         try:
             return await bounded(
-                self._commit(batches, offsets), self._config.transaction_limit_s, f"transaction of {self._id}"
+                self._commit(batches, offsets, group or self._group),
+                self._config.transaction_limit_s,
+                f"transaction of {self._id}",
             )
         except Lost:
             raise
@@ -72,7 +77,9 @@ class Transactor:
         except Exception as error:
             raise Lost(f"transaction of {self._id} failed: {type(error).__name__}: {error}") from error
 
-    async def _commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> Written:
+    async def _commit(
+        self, batches: Batches, offsets: Mapping[TopicPartition, Offset], group: str
+    ) -> Written:
         producer = self._producer
         await producer.begin_transaction()
         deliveries = []
@@ -88,7 +95,7 @@ class Transactor:
             if sent.offset >= 0:  # Not told of a batch that had arrived before the client tried again.
                 written[sent.topic, sent.partition] = sent.offset + records
         if offsets:
-            await producer.send_offsets_to_transaction(dict(offsets), self._group)
+            await producer.send_offsets_to_transaction(dict(offsets), group)
         await producer.commit_transaction()
         return written
 

@@ -104,7 +104,9 @@ async def table_rows(cluster: Cluster, app_id: str) -> dict[str, tuple[int, Deci
     changelog = f"{app_id}-{TABLE}-changelog"
     await cluster.settled(changelog)
     for record in await cluster.read(changelog):
-        if record.key != OFFSETS_KEY:
+        if record.value is None:
+            rows.pop(record.key.decode(), None)
+        elif record.key != OFFSETS_KEY:
             count, charges = orjson.loads(record.value)
             rows[record.key.decode()] = (count, Decimal(charges))
     return rows

@@ -21,7 +21,7 @@ from tests.support import lane_hooks
 from tests.support.polling import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fleet.lane import Chunk, Effect, State
     from fleet.settings import Settings
@@ -59,10 +59,18 @@ async def _told_to_begin() -> None:
     await until(there, 60, "the file to begin with")
 
 
-def new_app(app_id: str, port: int, source: str, settings: Settings | None = None) -> LaneApp:
+def new_app(
+    app_id: str,
+    port: int,
+    source: str,
+    settings: Settings | None = None,
+    *,
+    version: int = int(os.environ.get("LANE_VERSION", "1")),
+    migrate: Callable[[str, Any], Any] | None = None,
+) -> LaneApp:
     """Return the worker's app."""
-    app = LaneApp(app_id, web_port=port, config=settings)
-    sums = app.lane_table(TABLE, help="Count and charges per member")
+    app = LaneApp(app_id, web_port=port, config=settings, version=version)
+    sums = app.lane_table(TABLE, migrate=migrate, help="Count and charges per member")
     app.lane_agent(
         name=AGENT,
         sources=[source],

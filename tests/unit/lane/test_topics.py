@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from fleet.lane.config import LaneConfig
 from fleet.lane.errors import Lost
-from fleet.lane.topics import Topics
+from fleet.lane.topics import Position, Topics
 
 TPS = [TopicPartition("source", 0), TopicPartition("source", 1)]
 
@@ -40,10 +40,13 @@ async def test_a_coordinator_that_cannot_say_is_not_taken_for_no_offset(
     admin: Any = await topics.admin()
     assert await admin.list_consumer_group_offsets("group", partitions=TPS) == {}
     with pytest.raises(Lost, match="no offset of source/0, source/1"):
-        await topics.committed("group", TPS)
+        await topics.positions("group", TPS)
 
 
 async def test_a_partition_without_offset_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kafka answers -1 for a partition on which the group never committed."""
     answer = SimpleNamespace(error_code=0, topics=[("source", [(0, 17, "", 0), (1, -1, "", 0)])])
-    assert await answering(monkeypatch, answer).committed("group", TPS) == {TPS[0]: 17, TPS[1]: None}
+    assert await answering(monkeypatch, answer).positions("group", TPS) == {
+        TPS[0]: Position(17, ""),
+        TPS[1]: None,
+    }
