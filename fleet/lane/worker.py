@@ -22,16 +22,16 @@ YOUNG_OBJECTS = 50_000
 
 
 @for_people()
-def main(new_app: Callable[[], LaneApp], arguments: Sequence[str]) -> NoReturn:
+def main(new_app: Callable[[], LaneApp], arguments: Sequence[str] | None = None) -> NoReturn:
     """Run ``worker`` (the default) or another Faust command (``agents``, ``tables``, …).
 
     Args:
         new_app: Makes the app.
-        arguments: Command-line arguments, without the program's name.
+        arguments: Command-line arguments, without the program's name; this process's own by default.
     """
     # Not by Faust's --loop: it is read when faust is first imported, which is long done.
     mode.loop.use("uvloop")
-    given = list(arguments) or ["worker"]
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["worker"]
     app = new_app()
     if given[0] == "worker":
         asyncio.run(app.lane.preflight())
