@@ -34,16 +34,20 @@ from fleet.errors import FatalError, PermanentError, TransientError
 from fleet.lane.agent import LaneAgent
 from fleet.lane.app import LaneApp
 from fleet.lane.config import LaneConfig
-from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
+from fleet.lane.dead_letter_limit import DeadLetterLimit
+from fleet.lane.effects import CancelTimer, DeadLetter, Delete, Effect, Emit, Put, SetTimer
 from fleet.lane.record import Chunk, Record
 from fleet.lane.repartition import Repartition
 from fleet.lane.state import State
 from fleet.lane.tables import LaneTable
+from fleet.lane.timers import Timer
 from fleet.lane.worker import main
 
 __all__ = [
+    "CancelTimer",
     "Chunk",
     "DeadLetter",
+    "DeadLetterLimit",
     "Delete",
     "Effect",
     "Emit",
@@ -56,7 +60,9 @@ __all__ = [
     "Put",
     "Record",
     "Repartition",
+    "SetTimer",
     "State",
+    "Timer",
     "TransientError",
     "main",
 ]

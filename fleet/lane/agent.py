@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fleet.lane.dead_letter_limit import DeadLetterLimit
 from fleet.lane.effects import Effect
-from fleet.lane.record import Chunk
+from fleet.lane.record import Chunk, Record
 
 if TYPE_CHECKING:
     from fleet.lane.state import State
+    from fleet.lane.timers import Timer
 
 Process: TypeAlias = "Callable[[Chunk, State], Iterable[Effect]]"
+OnTimer: TypeAlias = "Callable[[Timer, State], Iterable[Effect]]"
 Prepare: TypeAlias = Callable[[Chunk], Awaitable[None]]
 
 
@@ -39,6 +41,10 @@ class LaneAgent:
         process: Pure function over (chunk, state) that yields effects. It must give the same
             result however its input is cut into chunks, and may be called again for a chunk
             whose transaction did not commit.
+        on_timer: Pure function over (timer, state) that yields effects, called for each timer that
+            fires. An agent with one runs record by record.
+        event_time: Gives a record's event time, epoch milliseconds, or None; a record on which it
+            raises becomes a dead letter. The greatest so far, in log order, is the partition's.
         tables: Names of the tables the agent owns.
         dead_letters: Topic of the agent's dead letters.
         prepare: Awaited before each chunk, for what a pure function must find ready (schemas);
@@ -57,6 +63,8 @@ class LaneAgent:
     name: str
     sources: tuple[str, ...]
     process: Process
+    on_timer: OnTimer | None = None
+    event_time: Callable[[Record], int | None] | None = None
     tables: tuple[str, ...] = ()
     dead_letters: str
     prepare: Prepare = _nothing_to_prepare
@@ -67,3 +75,14 @@ class LaneAgent:
     max_chunk_s: float = 0.5
     max_fetch_bytes: int = 2 << 20
     dead_letter_limit: DeadLetterLimit | None = field(default_factory=DeadLetterLimit)
+
+    def __post_init__(self) -> None:
+        """Give the timers their table."""
+        own = self.timers_table
+        if own and own not in self.tables:
+            object.__setattr__(self, "tables", (*self.tables, own))
+
+    @property
+    def timers_table(self) -> str:
+        """Name of the table of the agent's timers; empty without timers."""
+        return "" if self.on_timer is None else f"{self.name}-timers"

@@ -264,6 +264,9 @@ class LaneApp(faust.App):
                 **{**self._agent_defaults, "dead_letters": f"fleet.dead-letters.{name}", **options},
             )
             self.lane_topics.update(agent.sources)
+            if agent.timers_table:
+                # Nobody asks for its rows by key: the view answers that there are none.
+                self.lane_table(agent.timers_table, partition_by=int, help=f"Timers of {name}")
             self.lane.host.add(agent)
             source = self.topic(*agent.sources, key_type=bytes, value_type=bytes, value_serializer="raw")
             self.agent(source, name=name)(_shell(self, agent))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fleet.settings import Settings
+
+
+def epoch_ms() -> int:
+    """Return the wall-clock time, epoch milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +29,7 @@ class LaneConfig:
         acquire_limit_s: Bound on fencing, and on each step of an acquire but the state load.
         progress_limit_s: "Assigned, lag, no progress" for longer than this is a loss.
         halted_retry_s: Pause before a halted task tries again: a person may have mended the cause.
+        clock: Gives the wall-clock time, epoch milliseconds.
         replication_factor: Replication of changelog topics.
         standbys: Copies of each task's state on other workers.
     """
@@ -33,6 +41,7 @@ class LaneConfig:
     acquire_limit_s: float = 20.0
     progress_limit_s: float = 30.0
     halted_retry_s: float = 10.0
+    clock: Callable[[], int] = epoch_ms
     replication_factor: int = 1
     standbys: int = 0
 

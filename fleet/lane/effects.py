@@ -6,7 +6,7 @@ effects of a whole chunk and makes them visible together with the source offsets
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -64,4 +64,31 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
 
 
-Effect: TypeAlias = Emit | Put | Delete | DeadLetter
+Domain: TypeAlias = Literal["event", "wall"]
+"""Clock that a timer goes by: the event time of its partition, or the wall clock."""
+
+
+class SetTimer(msgspec.Struct, frozen=True, gc=False):
+    """Call the agent's ``on_timer`` once `domain` passes `at_ms`, in place of an earlier timer of that name.
+
+    Attributes:
+        name: Name of the timer, unique within partition and domain.
+        at_ms: Epoch milliseconds.
+        domain: Clock that it goes by.
+        payload: Given back with the timer (JSON-serialisable, never mutated after).
+    """
+
+    name: str
+    at_ms: int
+    domain: Domain = "event"
+    payload: Any = None
+
+
+class CancelTimer(msgspec.Struct, frozen=True, gc=False):
+    """Forget the timer `name` of `domain`, if there is one."""
+
+    name: str
+    domain: Domain = "event"
+
+
+Effect: TypeAlias = Emit | Put | Delete | DeadLetter | SetTimer | CancelTimer

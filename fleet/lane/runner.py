@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import OffsetOutOfRangeError
 
 from fleet.errors import TransientError
 from fleet.lane import metrics, staging
 from fleet.lane.errors import Halted
+from fleet.lane.firing import Firing
 from fleet.lane.pace import Pace
 from fleet.lane.progress import Progress, Status
 from fleet.lane.state import State
+from fleet.lane.timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from fleet.lane.acquire import Hold
     from fleet.lane.batches import Batches
     from fleet.lane.dead_letter_limit import DeadLetterWatch
+    from fleet.lane.effects import Effect
 
 log = logging.getLogger(__name__)
 
@@ -69,18 +73,38 @@ class Runner:
             Exception: Whatever goes wrong: the hold is to be discarded.
         """
         while not self._progress.stopping.is_set():
-            fetched = await self._fetch()
+            wait_ms = await self._fire() if self._agent.on_timer else FETCH_TIMEOUT_MS
+            fetched = await self._fetch(wait_ms)
             if not fetched:
                 self._nothing_came()
             for tp, records in fetched.items():
                 if waiting := self._hold.from_next(tp, records):
                     await self._process(tp, waiting)
 
-    async def _fetch(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+    async def _fire(self) -> int:
+        """Fire the timers that are due; return for how long to wait for records, then to look again."""
+        while not self._progress.stopping.is_set():
+            state = self._new_state()
+            timers = Timers(self._agent.timers_table, "", state)
+            if timers.due("event", timers.time_ms):
+                await self._chunk(None, [])
+            elif timers.due("wall", state.now_ms):
+                await self._chunk(None, [], wall=True)
+            else:
+                first = timers.first("wall")
+                left_ms = FETCH_TIMEOUT_MS if first is None else first.at_ms - state.now_ms
+                return min(FETCH_TIMEOUT_MS, left_ms)
+        return 1
+
+    def _new_state(self) -> State:
+        hold, now_ms = self._hold, self._context.config.clock()
+        return State(hold.tables, hold.partition, self._agent.config(), now_ms)
+
+    async def _fetch(self, wait_ms: int) -> dict[TopicPartition, list[ConsumerRecord]]:
         hold = self._hold
         try:
             fetched: dict[TopicPartition, list[ConsumerRecord]] = await hold.reader.getmany(
-                timeout_ms=FETCH_TIMEOUT_MS, max_records=self._pace.records
+                timeout_ms=wait_ms, max_records=self._pace.records
             )
         except OffsetOutOfRangeError as error:
             message = f"the source no longer has the next offset ({hold.offsets_text()})"
@@ -97,15 +121,18 @@ class Runner:
             self._progress.in_hand = len(records)
             chunk = self._pace.cut(records)
             try:
-                await self._chunk(tp, chunk)
+                done = await self._chunk(tp, chunk)
             except TooLargeError:
                 self._pace.too_large(chunk)
                 await asyncio.sleep(0)
             else:
-                records = records[len(chunk) :]
+                records = records[done:]
         self._progress.in_hand = 0
 
-    async def _chunk(self, tp: TopicPartition, records: list[ConsumerRecord]) -> None:
+    async def _chunk(
+        self, tp: TopicPartition | None, records: list[ConsumerRecord], *, wall: bool = False
+    ) -> int:
+        """Make `records`, or timers alone, one transaction; return how many records are done."""
         progress = self._progress
         # Not held up by a rebalance: where the partition goes elsewhere, its new owner's fence decides
         # (docs/adr/0006-sticky-assignment-and-standbys.md).
@@ -115,7 +142,7 @@ class Runner:
             progress.busy = True
             try:
                 try:
-                    await self._transact(tp, records)
+                    done = await self._transact(tp, records, wall=wall)
                 finally:
                     progress.busy = False
             except TransientError as error:
@@ -123,7 +150,8 @@ class Runner:
             else:
                 if progress.status is not Status.RUNNING:
                     self._goes_on()
-                return
+                return done
+        return 0
 
     async def _wait_out(self, error: TransientError) -> None:
         metrics.PAUSES.labels(*self._labels).inc()
@@ -135,12 +163,14 @@ class Runner:
         self._progress.tell(Status.RUNNING)
         log.info("%s goes on from %s", self._progress.name, self._hold.offsets_text())
 
-    async def _transact(self, tp: TopicPartition, records: list[ConsumerRecord]) -> None:
+    async def _transact(self, tp: TopicPartition | None, records: list[ConsumerRecord], *, wall: bool) -> int:
         agent, hold = self._agent, self._hold
-        await agent.prepare(records)
-        after = {**hold.next, tp: records[-1].offset + 1}
-        offsets = {each.topic: at for each, at in after.items()}
-        stage, batches = await self._staged(records, offsets)
+        if records:
+            await agent.prepare(records)
+        stage, batches, after = await self._staged(tp, records, wall=wall)
+        offsets = _by_topic(after)
+        if stage.left:
+            records = records[: -stage.left]
         if (failure := hold.failed()) is not None:
             raise failure
         self._letters.check(records, stage.dead_letters)
@@ -155,39 +185,65 @@ class Runner:
         self._letters.committed(records, stage.dead_letters)
         self._progress.moved()
         self._count(stage, len(records))
+        return len(records)
 
     async def _staged(
-        self, records: list[ConsumerRecord], offsets: dict[str, int]
-    ) -> tuple[staging.Stage, Batches]:
-        """Compute a chunk, and learn what it takes.
+        self, tp: TopicPartition | None, records: list[ConsumerRecord], *, wall: bool
+    ) -> tuple[staging.Stage, Batches, dict[TopicPartition, int]]:
+        """Compute a chunk, and learn what it takes; return it with the next source offsets after it.
 
         Raises:
             TooLargeError: It is to be cut.
         """
         started = self._clock()
-        stage, batches = await self._computed(records, offsets)
+        now_ms, config = self._context.config.clock(), self._agent.config()
+        compute = partial(self._computed, records, now_ms, config, wall=wall)
+        topics, changelogs = self._context.topics, self._hold.changelogs
+        stage = compute(None)
+        after = self._after(tp, records, stage)
+        try:
+            batches = await staging.build(self._agent, stage, topics, changelogs, _by_topic(after))
+        except staging.RowRefusedError as refused:
+            log.warning("%s: %s", self._progress.name, refused)
+            stage = compute(staging.row_check(topics, changelogs))
+            after = self._after(tp, records, stage)
+            batches = await staging.build(self._agent, stage, topics, changelogs, _by_topic(after))
         size_bytes = batches.size_bytes()
         if size_bytes > self._agent.max_chunk_bytes and len(records) > 1:
             raise TooLargeError
-        self._pace.took(records, self._clock() - started, size_bytes)
-        return stage, batches
+        if records:
+            self._pace.took(records, self._clock() - started, size_bytes)
+        return stage, batches, after
 
-    async def _computed(
-        self, records: list[ConsumerRecord], offsets: dict[str, int]
-    ) -> tuple[staging.Stage, Batches]:
-        agent, topics, hold = self._agent, self._context.topics, self._hold
-        config = agent.config()
+    def _after(
+        self, tp: TopicPartition | None, records: list[ConsumerRecord], stage: staging.Stage
+    ) -> dict[TopicPartition, int]:
+        done = len(records) - stage.left
+        if tp is None or not done:
+            return dict(self._hold.next)
+        return {**self._hold.next, tp: records[done - 1].offset + 1}
+
+    def _computed(
+        self,
+        records: list[ConsumerRecord],
+        now_ms: int,
+        config: Any,
+        check: Callable[[Effect], None] | None,
+        *,
+        wall: bool,
+    ) -> staging.Stage:
+        agent, hold = self._agent, self._hold
 
         def new_state() -> State:
-            return State(hold.tables, hold.partition, config)
+            return State(hold.tables, hold.partition, config, now_ms)
 
-        stage = staging.run(agent, records, new_state)
-        try:
-            return stage, await staging.build(agent, stage, topics, hold.changelogs, offsets)
-        except staging.RowRefusedError as refused:
-            log.warning("%s: %s", self._progress.name, refused)
-        stage = staging.isolate(agent, records, new_state, topics, hold.changelogs)
-        return stage, await staging.build(agent, stage, topics, hold.changelogs, offsets)
+        if agent.on_timer is not None:
+            topic = hold.changelogs[agent.timers_table]
+            firing = Firing(agent, new_state(), topic, check or staging.any_effect)
+            return firing.wall() if wall else firing.records(records)
+        if check is None:
+            return staging.run(agent, records, new_state)
+        return staging.isolate(agent, records, new_state, check)
 
     def _count(self, stage: staging.Stage, records: int) -> None:
         metrics.RECORDS.labels(*self._labels).inc(records)
@@ -197,3 +253,7 @@ class Runner:
             metrics.DEAD_LETTERS.labels(self._agent.name, letter.reason).inc()
         for table, state in self._hold.tables.items():
             metrics.STATE_ROWS.labels(table, self._labels[1]).set(len(state))
+
+
+def _by_topic(offsets: dict[TopicPartition, int]) -> dict[str, int]:
+    return {tp.topic: offset for tp, offset in offsets.items()}

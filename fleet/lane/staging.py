@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +11,7 @@ import orjson
 from fleet.errors import FatalError, PermanentError, TransientError
 from fleet.lane.batches import Batches, record_bytes
 from fleet.lane.dead_letters import claim_checks, dead_letter_headers
-from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
+from fleet.lane.effects import CancelTimer, DeadLetter, Delete, Effect, Emit, Put, SetTimer
 from fleet.lane.errors import Lost
 from fleet.lane.partitioner import partition_of
 from fleet.lane.state import State
@@ -31,15 +31,22 @@ class RowRefusedError(PermanentError):
     """A row that its changelog cannot hold: `isolate` finds the record that writes it."""
 
 
-def _any_effect(effect: Effect) -> None:
+def any_effect(effect: Effect) -> None:
+    """Refuse nothing."""
     del effect
 
 
 @dataclass(slots=True)
 class Stage:
-    """The outcome of an agent's function over one chunk."""
+    """The outcome of an agent's function over one chunk.
+
+    Attributes:
+        state: With what it wrote.
+        left: Records at the end of the chunk that are left to the next one.
+    """
 
     state: State
+    left: int = 0
     emits: list[Emit] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
@@ -56,6 +63,8 @@ class Stage:
             elif isinstance(effect, DeadLetter):
                 self.dead_letters.append(effect)
             else:
+                if isinstance(effect, SetTimer | CancelTimer):
+                    raise FatalError("the agent sets timers", hint="give it an on_timer")
                 message = f"{type(effect).__name__} is not an effect"
                 raise TypeError(message)
 
@@ -83,36 +92,51 @@ def run(agent: LaneAgent, chunk: Chunk, new_state: Any) -> Stage:
     return stage
 
 
-def isolate(
-    agent: LaneAgent, chunk: Chunk, new_state: Any, topics: Topics, changelogs: Mapping[str, str]
-) -> Stage:
+def isolate(agent: LaneAgent, chunk: Chunk, new_state: Any, check: Callable[[Effect], None]) -> Stage:
     """Run the agent's function over each record of `chunk` alone, after `build` refused a row of theirs.
 
     A record that writes a row which its changelog cannot hold becomes a dead letter.
     """
+    return _record_by_record(agent, chunk, Stage(new_state()), check)
+
+
+def row_check(topics: Topics, changelogs: Mapping[str, str]) -> Callable[[Effect], None]:
+    """Return what refuses a row that its changelog cannot hold."""
 
     def check(effect: Effect) -> None:
         info = topics.get(changelogs[effect.table]) if isinstance(effect, Put) else None
         if info is not None and isinstance(effect, Put):
             changelog_row(effect.table, effect.key, effect.value, info)
 
-    return _record_by_record(agent, chunk, Stage(new_state()), check)
+    return check
 
 
 def _record_by_record(
-    agent: LaneAgent, chunk: Chunk, stage: Stage, check: Callable[[Effect], None] = _any_effect
+    agent: LaneAgent, chunk: Chunk, stage: Stage, check: Callable[[Effect], None] = any_effect
 ) -> Stage:
     for record in chunk:
-        try:
-            effects = _checked(agent.process([record], stage.state), stage.state, check)
-        except (TransientError, FatalError, Lost):
-            raise
-        except PermanentError as error:
-            effects = [DeadLetter(record, error.reason, "process", error.message)]
-        except Exception as error:  # noqa: BLE001
-            effects = [DeadLetter(record, "process_error", "process", type(error).__name__)]
-        stage.take(effects)
+        effects = _of(agent, record, stage.state)
+        stage.take(attempt(effects, stage.state, record, "process", check))
     return stage
+
+
+def _of(agent: LaneAgent, record: Record, state: State) -> Iterator[Effect]:
+    # Called when the first effect is asked for: a function that is no generator may raise at once.
+    yield from agent.process([record], state)
+
+
+def attempt(
+    effects: Iterable[Effect], state: State, record: Any, step: str, check: Callable[[Effect], None]
+) -> list[Effect]:
+    """Return the effects of one record, all or none: a dead letter where they end in an error of its own."""
+    try:
+        return _checked(effects, state, check)
+    except (TransientError, FatalError, Lost):
+        raise
+    except PermanentError as error:
+        return [DeadLetter(record, error.reason, step, error.message)]
+    except Exception as error:  # noqa: BLE001 - any bug of an agent on any record
+        return [DeadLetter(record, f"{step}_error", step, type(error).__name__)]
 
 
 def _checked(effects: Iterable[Effect], state: State, check: Callable[[Effect], None]) -> list[Effect]:

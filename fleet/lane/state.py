@@ -21,14 +21,18 @@ class State:
     Attributes:
         partition: Partition of the task.
         config: The immutable configuration snapshot of this chunk.
+        now_ms: The chunk's one wall-clock time, epoch milliseconds.
     """
 
-    def __init__(self, tables: Mapping[str, Store], partition: int, config: Any = None) -> None:
+    def __init__(
+        self, tables: Mapping[str, Store], partition: int, config: Any = None, now_ms: int = 0
+    ) -> None:
         self._tables = tables
         self._committed = {name: store.get for name, store in tables.items()}
         self.staged: dict[str, dict[str, Any]] = {name: {} for name in tables}
         self.partition = partition
         self.config = config
+        self.now_ms = now_ms
 
     def get(self, table: str, key: str, default: Any = None) -> Any:
         """Return the row of `key`, as this chunk has left it so far, or `default`."""
@@ -36,6 +40,10 @@ class State:
         if value is _MISSING:
             return self._committed[table](key, default)
         return default if value is DELETED else value
+
+    def committed(self, table: str) -> Store:
+        """Return the rows of `table` as they were before this chunk."""
+        return self._tables[table]
 
     def scan(self, table: str, start: str, stop: str | None) -> Iterator[tuple[str, Any]]:
         """Yield (key, row) of [start, stop) in key order, the chunk's own writes included.

@@ -17,7 +17,7 @@ from fleet.lane.batches import Batches, record_bytes
 from fleet.lane.dead_letters import reason_of
 from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
 from fleet.lane.partitioner import partition_of
-from fleet.lane.staging import RowRefusedError, Stage, build, isolate, run
+from fleet.lane.staging import RowRefusedError, Stage, build, isolate, row_check, run
 from fleet.lane.state import State
 from fleet.lane.store import OFFSETS_KEY
 from fleet.lane.stores import MemoryStore
@@ -238,7 +238,7 @@ async def test_a_row_that_its_changelog_cannot_take_costs_its_record_alone(bad: 
 
     with pytest.raises(RowRefusedError):
         await built(run(agent, chunk, new_state))
-    stage = isolate(agent, chunk, new_state, cast("Any", known), {"t": "changelog"})
+    stage = isolate(agent, chunk, new_state, row_check(cast("Any", known), {"t": "changelog"}))
     records = await built(stage)
     rows = {record.key: record.value for record in records["changelog", 1]}
     assert rows == {b"all": b'"old-ab"', OFFSETS_KEY: b'{"source":3}'}
