@@ -69,7 +69,7 @@ format: setup ## Format the code and mend what can be mended safely
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
 
-bench: setup ## Measure the engine beside stock Faust (QUICK=1: rough, within three minutes)
+bench: setup ## Measure the engine beside its peers (QUICK=1: rough, one run of each)
 	@exec $(BIN)/python -m benchmarks.engine $(if $(call on,QUICK),--quick)
 
 lock: ## Resolve the dependencies anew with uv, with hashes (UPGRADE=1: to the newest versions)

@@ -12,13 +12,18 @@ from aiokafka.structs import TopicPartition
 
 from fleet.errors import FatalError
 
+REQUEST_TIMEOUT_MS = 120_000
+"""A broker that is deleting many segments, on one core, answers late."""
+
 
 class Cluster:
     """An admin client for the length of a benchmark; an asynchronous context manager."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self.bootstrap_servers = bootstrap_servers
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+        self._admin = AIOKafkaAdminClient(
+            bootstrap_servers=bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS
+        )
 
     async def __aenter__(self) -> Self:
         await self._admin.start()

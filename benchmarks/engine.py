@@ -7,22 +7,20 @@ end of a topic. What the cases are and what is asked of an engine: ``CASES.md``.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from rich.console import Console
 
 from benchmarks import report
-from benchmarks.engines import OWN_ENGINES, Engine
-from benchmarks.inputs import Size
+from benchmarks.engines import ALL_CASES, OWN_ENGINES, PRODUCT
+from benchmarks.growth import GROWTH
 from benchmarks.peers.engines import ENGINES as PEERS
-from benchmarks.rig import Rig, rig, split_cores
-from benchmarks.throughput import Throughput
-from benchmarks.workers.job import CASES
+from benchmarks.plan import FULL, QUICK, Plan, measure_on
+from benchmarks.rig import rig, split_cores
 from fleet.errors import EventfleetError
 from fleet.settings import Settings, settings
 from stack.embedded import EmbeddedStack
@@ -33,62 +31,28 @@ FILE_WIDTH = 120
 ENGINES = {engine.name: engine for engine in (*OWN_ENGINES, *PEERS)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is measured.
-
-    Attributes:
-        engines: Of these engines.
-        cases: These cases.
-        runs: Repetitions of each.
-        size: How much in each.
-    """
-
-    engines: Sequence[Engine]
-    cases: Sequence[str]
-    runs: int
-    size: Size
-
-
-FULL = Size(events=500_000, warmup_events=1_000_000)
-QUICK = Size(events=100_000, warmup_events=100_000)
-
-
-async def measure_on(rig: Rig, plan: Plan) -> report.Report:
-    """Measure everything in `plan`."""
-    rows = await Throughput(rig, plan.engines, plan.cases, plan.runs, plan.size).measure()
-    return report.Report(
-        machine={},
-        versions=report.versions(),
-        date=report.now(),
-        command="",
-        rows=rows,
-        ratios=report.ratios_of(rows),
-    )
-
-
 def bench_settings(base: Settings) -> Settings:
     """Return the settings of the benchmark's own stack: own data, the usual ports, no other brokers."""
     own = {"data_dir": base.data_dir / "bench", "bootstrap_servers": None, "registry_url": None}
     return base.model_copy(update=own)
 
 
-def measure(plan: Plan, console: Console) -> report.Report:
+def measure(plan: Plan, command: str, console: Console) -> report.Report:
     """Measure on an embedded stack that is up for as long as it takes."""
     parts = StackPaths.of(settings()).parts
     chosen = bench_settings(settings())
     core = split_cores()
     stack = EmbeddedStack(chosen, parts_dir=parts, say=console.print)
     stack.wipe()
+    folder = (stack.paths.root / "workers").absolute()
 
     async def on_stack() -> report.Report:
-        folder = (stack.paths.root / "workers").absolute()
         async with rig(chosen.kafka, chosen.registry, core, folder, console.print) as ready:
-            return await measure_on(ready, plan)
+            return await measure_on(ready, plan, command)
 
     try:
         with stack:
-            return asyncio.run(on_stack())
+            return uvloop.run(on_stack())
     finally:
         stack.wipe()
 
@@ -106,7 +70,7 @@ def main(
     *,
     only: Annotated[str, typer.Option(help="Cases, comma-separated; all by default.")] = "",
     engines: Annotated[str, typer.Option(help="Engines, comma-separated; all by default.")] = "",
-    runs: Annotated[int, typer.Option(help="Repetitions.", min=1)] = 5,
+    runs: Annotated[int, typer.Option(help="Repetitions; slow engines take fewer.", min=1)] = 5,
     quick: Annotated[bool, typer.Option("--quick", help="A rough answer: small, and one run.")] = False,
     output: Annotated[Path, typer.Option(help="Where to write the results.")] = report.RESULTS
     / f"{NAME}.json",
@@ -115,14 +79,18 @@ def main(
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = FILE_WIDTH
+    options = [f"--only {only}" * bool(only), f"--engines {engines}" * bool(engines), "--quick" * quick]
+    repeated = [] if quick else [f"--runs {runs}"]
+    command = " ".join(filter(None, [f"python -m benchmarks.{NAME}", *options, *repeated]))
     plan = Plan(
         engines=[ENGINES[name] for name in chosen_of(engines, list(ENGINES), "engine")],
-        cases=chosen_of(only, CASES, "case"),
+        cases=chosen_of(only, [*ALL_CASES, GROWTH], "case"),
         runs=1 if quick else runs,
-        size=QUICK if quick else FULL,
+        extent=QUICK if quick else FULL,
+        product=ENGINES[PRODUCT],
     )
     try:
-        found = measure(plan, console)
+        found = measure(plan, command, console)
     except EventfleetError as error:
         typer.secho(f"bench: {error}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from None
@@ -130,15 +98,22 @@ def main(
         typer.secho("bench: interrupted, nothing written", err=True)
         raise typer.Exit(130) from None
     report.write(found, output)
-    console.print(report.table(found))
-    console.print(f"ratio: how many times its rate {report.PRODUCT} has. CPU seconds are the worker's.")
-    for row in found.rows:
-        if row.error:
-            console.print(f"[red]error[/] {row.case} {row.engine}: ", end="")
-            console.print(row.error, markup=False)
+    _show(found, console)
     console.print(f"Written to {output}")
-    if any(row.error for row in found.rows):
+    if report.errors(found):
         raise typer.Exit(1)
+
+
+def _show(found: report.Report, console: Console) -> None:
+    if found.rows:
+        console.print(report.table(found))
+        console.print(f"ratio: how many times its rate {PRODUCT} has. CPU seconds are the worker's.")
+    for table in report.other_tables(found):
+        console.print()
+        console.print(table)
+    for what, error in report.errors(found):
+        console.print(f"[red]error[/] {what}: ", end="")
+        console.print(error, markup=False)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from fleet.lane.store import OFFSETS_KEY
 
 RECOVERY = "recovery"
 LATENCY = "latency"
-ALL_CASES: Final = frozenset({*CASES, RECOVERY, LATENCY})
+ALL_CASES: Final = (*CASES, RECOVERY, LATENCY)
 PRODUCT = "eventfleet"
 FAUST = "faust"
 FLOOR = "floor"
@@ -80,7 +80,7 @@ class Engine:
     guarantee: Guarantee
     settings: str
     command: Callable[[Path], list[str]]
-    cases: frozenset[str] = ALL_CASES
+    cases: tuple[str, ...] = ALL_CASES
     max_events: int = sys.maxsize
     warmup_events: int = 0
     max_runs: int = sys.maxsize
@@ -108,6 +108,15 @@ OWN_ENGINES: Final = (
         mark=OFFSETS_KEY,
     ),
     Engine(
+        name=f"{PRODUCT}-rocksdb",
+        guarantee="exactly_once",
+        settings="as shipped: lane agent, lane table in RocksDB",
+        command=python("benchmarks.workers.lane"),
+        cases=(RECOVERY,),
+        store="rocksdb",
+        mark=OFFSETS_KEY,
+    ),
+    Engine(
         name=FAUST,
         guarantee="at_least_once",
         settings="uvloop, Cython, values as bytes with orjson and fastavro in the agent, memory table, "
@@ -125,7 +134,7 @@ OWN_ENGINES: Final = (
         settings="bare aiokafka in a plain loop, uvloop, orjson, fastavro, batches of 512 KiB, deliveries "
         "awaited; no state is loaded",
         command=python("benchmarks.workers.floor"),
-        cases=ALL_CASES - {RECOVERY},
+        cases=(*CASES, LATENCY),
         warmup_events=50_000,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -14,10 +14,18 @@ from benchmarks.claims import Claimed, Routed, claims, kinds
 from benchmarks.cluster import Cluster
 from benchmarks.engines import Engine
 from benchmarks.publish import publish
-from benchmarks.report import ROOT
 from benchmarks.rules import rules_of
-from benchmarks.trial import Check, Part
-from benchmarks.workers.job import HOPPING, ROUTES, TUMBLING, WINDOWS, Job, Window
+from benchmarks.trial import ROOT, Check, Part
+from benchmarks.workers.job import (
+    HOPPING,
+    ROUTE_ATTRIBUTES,
+    ROUTES,
+    TUMBLING,
+    WINDOWS,
+    Job,
+    Rule,
+    Window,
+)
 from schemas.registry import Registry
 
 PARTITIONS: Final = 4
@@ -96,6 +104,10 @@ class Inputs:
             await verify.check_rows(engine, job, self._sums(case, starts))
 
         return routed if case in ROUTES else summed
+
+    def routed_by(self, rules: Sequence[Rule], part: Part) -> Routed:
+        """Return what rules on attributes make of `part` of the claims."""
+        return self._claimed.routed(part.starts, rules, ROUTE_ATTRIBUTES)
 
     def _sums_from(self, case: str, starts: tuple[tuple[int, int], ...]) -> Sums:
         if case in WINDOWS:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
-import statistics
 import tomllib
-from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,75 +16,14 @@ import msgspec
 import psutil
 from rich.table import Table
 
-from benchmarks.measure import Rates
+from benchmarks.engines import PRODUCT
+from benchmarks.figures import Goal, Growth, Latency, Recovery
+from benchmarks.runs import Ratio, Row
+from benchmarks.trial import ROOT
 from stack.fetch import KAFKA
 
-ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-PRODUCT = "eventfleet"
 _MIB = 1024**2
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run: what was counted, over which time.
-
-    Attributes:
-        events: Events between the first and the last progress seen.
-        wall_s: Seconds between the two.
-        cpu_s: CPU seconds, user and system, of the worker's process between the two.
-    """
-
-    events: int
-    wall_s: float
-    cpu_s: float
-    events_per_s: float
-    events_per_cpu_s: float
-
-    @classmethod
-    def of(cls, rates: Rates) -> Run:
-        """Return the run that gave these rates."""
-        return cls(
-            events=rates.events,
-            wall_s=round(rates.wall_s, 3),
-            cpu_s=round(rates.cpu_s, 3),
-            events_per_s=round(rates.events_per_s, 1),
-            events_per_cpu_s=round(rates.events_per_cpu_s, 1),
-        )
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One case on one engine: the medians of its runs.
-
-    Attributes:
-        case: What is done with the events.
-        engine: ``eventfleet``, a peer, or ``floor`` for the bare client in a plain loop.
-        guarantee: ``exactly_once`` or ``at_least_once``.
-        events: Events that each run processed, checked against what came out.
-        events_per_s: Median, wall clock; None where a run failed.
-        events_per_cpu_s: Median, per CPU second of the worker; None where a run failed.
-        runs: The single runs.
-        settings: How the engine was set, where there was a choice.
-        error: Why there is no figure.
-    """
-
-    case: str
-    engine: str
-    guarantee: str
-    events: int
-    events_per_s: float | None
-    events_per_cpu_s: float | None
-    runs: list[Run]
-    settings: str = ""
-    error: str = ""
-
-
-class Ratio(msgspec.Struct, frozen=True, kw_only=True):
-    """How many times the product's rate is a peer's, in one case."""
-
-    case: str
-    peer: str
-    per_cpu_s: float
-    per_wall_s: float
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +36,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         command: How to do it again.
         rows: One per case and engine.
         ratios: The product beside each peer.
+        recovery: Starts with much state, by engine.
+        latency: By engine and rate.
+        growth: The product, as one thing grows.
+        goals: What it is meant to reach.
     """
 
     machine: dict[str, str | int | float]
@@ -107,47 +48,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     rows: list[Row]
     ratios: list[Ratio]
-
-
-def row_of(
-    *,
-    case: str,
-    engine: str,
-    guarantee: str,
-    events: int,
-    runs: list[Run],
-    settings: str = "",
-    errors: Iterable[str] = (),
-) -> Row:
-    """Return the row of these runs; with any error it has no figure, however many runs went well."""
-    error = "; ".join(dict.fromkeys(errors)) or ("" if runs else "no run ended")
-    return Row(
-        case=case,
-        engine=engine,
-        guarantee=guarantee,
-        events=events,
-        events_per_s=None if error else statistics.median(run.events_per_s for run in runs),
-        events_per_cpu_s=None if error else statistics.median(run.events_per_cpu_s for run in runs),
-        runs=runs,
-        settings=settings,
-        error=error,
-    )
-
-
-def ratios_of(rows: Iterable[Row]) -> list[Ratio]:
-    """Return the product's rate over each peer's, for each case in which both have one."""
-    listed = list(rows)
-    ours = {row.case: row for row in listed if row.engine == PRODUCT}
-    found = []
-    for peer in listed:
-        own = ours.get(peer.case)
-        if own is None or own is peer or not own.events_per_s or not own.events_per_cpu_s:
-            continue
-        if peer.events_per_s and peer.events_per_cpu_s:
-            per_cpu_s = round(own.events_per_cpu_s / peer.events_per_cpu_s, 2)
-            per_wall_s = round(own.events_per_s / peer.events_per_s, 2)
-            found.append(Ratio(case=peer.case, peer=peer.engine, per_cpu_s=per_cpu_s, per_wall_s=per_wall_s))
-    return found
+    recovery: list[Recovery] = []
+    latency: list[Latency] = []
+    growth: list[Growth] = []
+    goals: list[Goal] = []
 
 
 def machine() -> dict[str, str | int | float]:
@@ -200,9 +104,12 @@ def write(report: Report, path: Path) -> None:
 def table(report: Report) -> Table:
     """Return `report` as a table: the rates, and how many times a peer's rate the product has."""
     times = {(ratio.case, ratio.peer): ratio for ratio in report.ratios}
-    shown = Table("case", "engine", "guarantee", box=None, header_style="bold")
-    for name in ("events", "per second", "per CPU second", "ratio, wall", "ratio, CPU"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    shown = _table(
+        "case",
+        "engine",
+        "guarantee",
+        right=("events", "per second", "per CPU second", "ratio, wall", "ratio, CPU"),
+    )
     for row in report.rows:
         if row.error:
             cells = ["[red]error[/]"]
@@ -213,3 +120,49 @@ def table(report: Report) -> Table:
             cells = [*rates, *beside]
         shown.add_row(row.case, row.engine, row.guarantee, f"{row.events:,}", *cells)
     return shown
+
+
+def other_tables(report: Report) -> list[Table]:
+    """Return the tables of starts, of latencies, of growth and of goals; none where nothing was measured."""
+    starts = _table(
+        "recovery", "guarantee", "store", right=("rows", "start, s", "disk kept, s", "rows per second")
+    )
+    for each in report.recovery:
+        kept = "" if each.kept_s is None else f"{each.kept_s:.2f}"
+        figures = [f"{each.loaded_s or 0:.2f}", kept, f"{each.rows_per_s or 0:,.0f}"]
+        shown = ["[red]error[/]"] if each.error else figures
+        starts.add_row(each.engine, each.guarantee, each.store, f"{each.rows:,}", *shown)
+    latency = _table("latency", "guarantee", right=("per second", "p50, ms", "p99, ms", "p99.9, ms"))
+    for found in report.latency:
+        figures = [f"{figure or 0:.1f}" for figure in (found.p50_ms, found.p99_ms, found.p999_ms)]
+        shown = ["[red]error[/]"] if found.error else figures
+        latency.add_row(found.engine, found.guarantee, f"{found.rate_per_s:,}", *shown)
+    growth = _table("growth", "case", right=("size", "per CPU second"))
+    for grown in report.growth:
+        shown = ["[red]error[/]"] if grown.error else [f"{grown.events_per_cpu_s or 0:,.0f}"]
+        growth.add_row(grown.what, grown.case, f"{grown.size:,}", *shown)
+    goals = _table("goal", "measured", "met", right=())
+    for goal in report.goals:
+        goals.add_row(goal.goal, goal.measured, "yes" if goal.met else "[red]no[/]")
+    return [each for each in (starts, latency, growth, goals) if each.row_count]
+
+
+def _table(*left: str, right: tuple[str, ...]) -> Table:
+    shown = Table(*left, box=None, header_style="bold")
+    for name in right:
+        shown.add_column(name, justify="right", no_wrap=True)
+    return shown
+
+
+def errors(report: Report) -> list[tuple[str, str]]:
+    """Return what failed, and why."""
+    return [
+        *((f"{row.case} {row.engine}", row.error) for row in report.rows if row.error),
+        *((f"recovery {each.engine}", each.error) for each in report.recovery if each.error),
+        *(
+            (f"latency {each.engine} {each.rate_per_s:,}/s", each.error)
+            for each in report.latency
+            if each.error
+        ),
+        *((f"growth {each.what} {each.size:,}", each.error) for each in report.growth if each.error),
+    ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from benchmarks import report
 from benchmarks.engines import Engine
-from benchmarks.inputs import Inputs, Size
+from benchmarks.inputs import Inputs
 from benchmarks.measure import MeasureError
 from benchmarks.rig import Rig
+from benchmarks.runs import Row, Run, row_of
 from benchmarks.trial import run
 
 
@@ -21,24 +21,22 @@ class Throughput:
         engines: What to measure.
         cases: Which cases.
         runs: Repetitions.
-        size: How much is measured in each.
+        inputs: The topics, published.
     """
 
     def __init__(
-        self, rig: Rig, engines: Sequence[Engine], cases: Sequence[str], runs: int, size: Size
+        self, rig: Rig, engines: Sequence[Engine], cases: Sequence[str], runs: int, inputs: Inputs
     ) -> None:
         self._rig = rig
         self._engines = engines
         self._cases = cases
         self._turns = runs
-        self._inputs = Inputs(size)
-        self._runs: dict[tuple[str, str], list[report.Run]] = defaultdict(list)
+        self._inputs = inputs
+        self._runs: dict[tuple[str, str], list[Run]] = defaultdict(list)
         self._errors: dict[tuple[str, str], list[str]] = defaultdict(list)
 
-    async def measure(self) -> list[report.Row]:
-        """Publish the input, run all engines in turns, and return their rows."""
-        self._rig.say("Publishing the input")
-        await self._inputs.publish(self._rig.cluster, self._rig.registry_url)
+    async def measure(self) -> list[Row]:
+        """Run all engines in turns, and return their rows."""
         for turn in range(1, self._turns + 1):
             for case, engine in self._pairs():
                 if turn <= engine.max_runs:
@@ -55,7 +53,7 @@ class Throughput:
         check = self._inputs.check(engine, case, part)
         where = f"{case:<16} {engine.name:<20} run {turn}"
         try:
-            found = report.Run.of(await run(self._rig.cluster, engine, part, job, self._rig.core, check))
+            found = Run.of(await run(self._rig.cluster, engine, part, job, self._rig.core, check))
         except MeasureError as error:
             self._errors[case, engine.name].append(str(error))
             self._rig.say(f"{where}  [red]error[/]: {error}")
@@ -64,9 +62,9 @@ class Throughput:
             rate, per_cpu_s = found.events_per_s, found.events_per_cpu_s
             self._rig.say(f"{where}  {rate:>9,.0f} events/s  {per_cpu_s:>9,.0f} events/CPU s")
 
-    def _row(self, case: str, engine: Engine) -> report.Row:
+    def _row(self, case: str, engine: Engine) -> Row:
         part = self._inputs.part(engine, case)
-        return report.row_of(
+        return row_of(
             case=case,
             engine=engine.name,
             guarantee=engine.guarantee,

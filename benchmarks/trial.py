@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from benchmarks import report
 from benchmarks.cluster import Cluster
 from benchmarks.engines import Engine
 from benchmarks.measure import MeasureError, Rates, cpu_s, rates, watch
 from benchmarks.workers.job import ROUTES, Job
 from stack.process import Identity, spawn, telling_line, terminate
 
+ROOT = Path(__file__).parents[1]
 GRACE_S = 20.0
 
 
@@ -144,7 +144,7 @@ def _started(engine: Engine, job: Job, core: int, log: Path) -> Iterator[psutil.
     job.write(path)
     Path(job.ready_path).unlink(missing_ok=True)
     with _on_core(core):
-        child = spawn(engine.command(path), folder=report.ROOT, log=log, dies_with_parent=True)
+        child = spawn(engine.command(path), folder=ROOT, log=log, dies_with_parent=True)
     identity = Identity.of(child.pid)
     try:
         if identity is None:

@@ -117,7 +117,7 @@ def _declare_router(app: LaneApp, job: Job) -> None:
 
 def _declare_sum(app: LaneApp, job: Job) -> None:
     process = windowed_sum(job.windows) if job.case in WINDOWS else keyed_sum
-    tables = [app.lane_table(TABLE)]
+    tables = [app.lane_table(TABLE, store=job.store)]
     app.lane_agent(name=job.case, sources=[job.source], tables=tables, dead_letters=job.dead_letters)(process)
 
 

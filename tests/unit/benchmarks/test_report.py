@@ -11,7 +11,8 @@ from rich.console import Console
 
 from benchmarks import report
 from benchmarks.measure import Rates
-from benchmarks.report import Report, Row, Run, ratios_of, row_of
+from benchmarks.report import Report
+from benchmarks.runs import Row, Run, ratios_of, row_of
 
 
 def run(per_s: float, per_cpu_s: float) -> Run:
@@ -83,7 +84,18 @@ def test_the_file_holds_what_every_benchmark_writes(tmp_path: Path) -> None:
     path = tmp_path / "results" / "engine.json"
     report.write(document([row("eventfleet", run(1_000, 2_000))]), path)
     found = json.loads(path.read_text())
-    assert found.keys() == {"machine", "versions", "date", "command", "rows", "ratios"}
+    assert found.keys() == {
+        "machine",
+        "versions",
+        "date",
+        "command",
+        "rows",
+        "ratios",
+        "recovery",
+        "latency",
+        "growth",
+        "goals",
+    }
     assert {"cpu_model", "cores", "memory_mib"} <= found["machine"].keys()
     assert found["versions"].keys() == {"python", "faust", "aiokafka", "kafka", "eventfleet"}
     (only,) = found["rows"]
