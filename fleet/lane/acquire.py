@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka.structs import TopicPartition
 
+from fleet.lane.at_least_once import AtLeastOnce
 from fleet.lane.bounded import bounded
 from fleet.lane.clients import assign_at, discard, new_reader
 from fleet.lane.errors import Halted
@@ -44,9 +45,12 @@ class Hold:
         self.partition = partition
         self.context = context
         self.sources = [TopicPartition(topic, partition) for topic in agent.sources]
-        self.transactor = Transactor(
-            context.config, context.group, context.version.transactional_id(agent.name, partition)
-        )
+        self.transactor: Transactor | AtLeastOnce
+        if agent.guarantee == "at_least_once":
+            self.transactor = AtLeastOnce(context.config, context.membership, f"{agent.name}/{partition}")
+        else:
+            transactional_id = context.version.transactional_id(agent.name, partition)
+            self.transactor = Transactor(context.config, context.group, transactional_id)
         self.reader = new_reader(context.config, max_fetch_bytes=agent.max_fetch_bytes)
         self.next: dict[TopicPartition, int] = {}
         self.tables: dict[str, Store] = {}

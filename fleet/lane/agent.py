@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from fleet.errors import FatalError
 from fleet.lane.dead_letter_limit import DeadLetterLimit
 from fleet.lane.effects import Effect
 from fleet.lane.record import Chunk, Record
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 Process: TypeAlias = "Callable[[Chunk, State], Iterable[Effect]]"
 OnTimer: TypeAlias = "Callable[[Timer, State], Iterable[Effect]]"
+Guarantee = Literal["exactly_once", "at_least_once"]
 Prepare: TypeAlias = Callable[[Chunk], Awaitable[None]]
 
 
@@ -51,6 +53,8 @@ class LaneAgent:
             a `TransientError` pauses the partition and the chunk is tried again.
         ready: Awaited once before the first record, e.g. config read to its end.
         config: Called once a chunk for the immutable snapshot that `State.config` gives.
+        guarantee: ``exactly_once``, or ``at_least_once`` where latency matters more: outputs can be
+            seen at once, and some of them twice after trouble (docs/adr/0007-at-least-once.md).
         max_chunk_records: Bound on records in one transaction.
         max_chunk_bytes: Bound on the keys and values of these, and on what one transaction writes;
             a single record may exceed it.
@@ -70,6 +74,7 @@ class LaneAgent:
     prepare: Prepare = _nothing_to_prepare
     ready: Callable[[], Awaitable[None]] = _ready_at_once
     config: Callable[[], Any] = _no_config
+    guarantee: Guarantee = "exactly_once"
     max_chunk_records: int = 8000
     max_chunk_bytes: int = 8 << 20
     max_chunk_s: float = 0.5
@@ -77,10 +82,20 @@ class LaneAgent:
     dead_letter_limit: DeadLetterLimit | None = field(default_factory=DeadLetterLimit)
 
     def __post_init__(self) -> None:
-        """Give the timers their table."""
+        """Give the timers their table.
+
+        Raises:
+            FatalError: The agent has tables, but not the guarantee that they need.
+        """
         own = self.timers_table
         if own and own not in self.tables:
             object.__setattr__(self, "tables", (*self.tables, own))
+        if self.guarantee not in (known := get_args(Guarantee)):
+            message = f"agent {self.name}: no guarantee {self.guarantee!r}"
+            raise FatalError(message, hint=f"use {' or '.join(known)}")
+        if self.tables and self.guarantee == "at_least_once":
+            message = f"agent {self.name} has tables or timers, which at least once could count twice"
+            raise FatalError(message, hint="leave its guarantee at exactly_once")
 
     @property
     def timers_table(self) -> str:

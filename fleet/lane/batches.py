@@ -20,8 +20,8 @@ RECORD_OVERHEAD_BYTES = 128
 class RecordBatch(BatchBuilder):  # type: ignore[misc] # the library has no types
     """A batch under construction, without the library's serialisers and checks for each record."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(limit_bytes, 0, is_transactional=1)
+    def __init__(self, limit_bytes: int, *, transactional: bool = True) -> None:
+        super().__init__(limit_bytes, 0, is_transactional=int(transactional))
 
     def add(self, now_ms: int, key: bytes | None, value: bytes | None, headers: list[Any]) -> bool:
         """Append a record; False where it does not fit any more. The first one is always taken."""
@@ -34,7 +34,8 @@ class RecordBatch(BatchBuilder):  # type: ignore[misc] # the library has no type
 class Batches:
     """Record batches per target partition, each within its topic's size limit."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, transactional: bool = True) -> None:
+        self._transactional = transactional
         self.by_partition: dict[tuple[str, int], list[RecordBatch]] = {}
         self._now_ms = int(time.time() * 1000)
 
@@ -56,7 +57,7 @@ class Batches:
         batches = self.by_partition.get((topic, partition))
         if batches is not None and batches[-1].add(self._now_ms, key, value, listed):
             return True
-        batch = RecordBatch(min(MAX_BATCH_BYTES, info.max_message_bytes))
+        batch = RecordBatch(min(MAX_BATCH_BYTES, info.max_message_bytes), transactional=self._transactional)
         batch.add(self._now_ms, key, value, listed)
         if batch.size() > info.max_message_bytes:
             return False

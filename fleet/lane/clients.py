@@ -45,11 +45,12 @@ class _QuietRetriable(logging.Filter):
 logging.getLogger("aiokafka.producer.sender").addFilter(_QuietRetriable())
 
 
-def new_producer(config: LaneConfig, transactional_id: str) -> AIOKafkaProducer:
-    """Return an unstarted transactional producer for one task."""
+def new_producer(config: LaneConfig, transactional_id: str | None) -> AIOKafkaProducer:
+    """Return an unstarted producer for one task: transactional, or idempotent without an id."""
     return AIOKafkaProducer(
         bootstrap_servers=config.bootstrap_servers,
         transactional_id=transactional_id,
+        enable_idempotence=True,
         transaction_timeout_ms=int(config.transaction_timeout_s * 1000),
         acks="all",
         retry_backoff_ms=RETRY_BACKOFF_MS,

@@ -6,13 +6,20 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, RebalanceInProgressError
 from aiokafka.protocol.group import HeartbeatRequest
+from aiokafka.structs import OffsetAndMetadata
+
+from fleet.lane.errors import Lost
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiokafka.consumer.group_coordinator import GroupCoordinator
+    from aiokafka.structs import TopicPartition
 
 REJOIN_EVERY_S = 5.0
+REBALANCE_POLL_S = 0.05
 NO_ERROR = 0
 
 
@@ -21,6 +28,14 @@ class Membership(Protocol):
 
     async def confirm(self) -> bool:
         """Return whether the group coordinator knows this member in its current generation, asked now."""
+        ...
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit the group's offsets of partitions that are assigned, in the current generation.
+
+        Raises:
+            Lost: The group or its coordinator refuses: a stale owner moves nothing.
+        """
         ...
 
     def rejoin(self) -> None:
@@ -58,6 +73,29 @@ class FaustMembership:
         except KafkaError:
             return False
         return bool(response.error_code == NO_ERROR)
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """See `Membership.commit`. A rebalance that is going on is waited for."""
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._commit(offsets), self._loop))
+
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        known = self.coordinator._subscription  # noqa: SLF001 - the client has no public commit of one try
+        wanted = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+        while True:
+            try:
+                if not known.reassignment_in_progress:
+                    # Nothing is awaited between this check and the making of the request, which carries
+                    # the generation and the member: one of them is stale, or the partition is ours.
+                    assignment = known.subscription.assignment
+                    if assignment is None or not wanted.keys() <= assignment.tps:
+                        raise Lost("no longer assigned: its new owner goes on from what was committed")
+                    await self.coordinator._do_commit_offsets(assignment, wanted)  # noqa: SLF001
+                    return
+            except RebalanceInProgressError:
+                pass
+            except KafkaError as error:
+                raise Lost(f"the group refuses the offsets ({type(error).__name__})") from error
+            await asyncio.sleep(REBALANCE_POLL_S)
 
     def rejoin(self) -> None:
         """See `Membership.rejoin`."""

@@ -181,12 +181,12 @@ async def build(
     """
     await topics.ensure(_targets(stage.emits) | {agent.dead_letters})
     try:
-        batches, refused = _with_outputs(stage.emits, topics)
+        batches, refused = _with_outputs(agent, stage.emits, topics)
     except FatalError:
         raise
     except Exception:  # noqa: BLE001 - an output of wrong types fails in any way: find out which
-        stage.emits, malformed = _well_formed(stage.emits, topics)
-        batches, refused = _with_outputs(stage.emits, topics)
+        stage.emits, malformed = _well_formed(agent, stage.emits, topics)
+        batches, refused = _with_outputs(agent, stage.emits, topics)
         refused += malformed
     stage.dead_letters += refused
     _add_dead_letters(agent, stage, topics, batches)
@@ -203,8 +203,8 @@ def _targets(emits: list[Emit]) -> set[str]:
     return {topic for topic in found if isinstance(topic, str)}
 
 
-def _with_outputs(emits: list[Emit], topics: Topics) -> tuple[Batches, list[DeadLetter]]:
-    batches, refused = Batches(), []
+def _with_outputs(agent: LaneAgent, emits: list[Emit], topics: Topics) -> tuple[Batches, list[DeadLetter]]:
+    batches, refused = Batches(transactional=agent.guarantee == "exactly_once"), []
     for emit in emits:
         info = topics.get(emit.topic)
         if info is None or not _is_added(emit, info, batches):
@@ -212,12 +212,12 @@ def _with_outputs(emits: list[Emit], topics: Topics) -> tuple[Batches, list[Dead
     return batches, refused
 
 
-def _well_formed(emits: list[Emit], topics: Topics) -> tuple[list[Emit], list[DeadLetter]]:
+def _well_formed(agent: LaneAgent, emits: list[Emit], topics: Topics) -> tuple[list[Emit], list[DeadLetter]]:
     """Split outputs into those that can be tried and dead letters of the causes of the others."""
     sound, malformed = [], []
     for emit in emits:
         try:
-            _with_outputs([emit], topics)
+            _with_outputs(agent, [emit], topics)
         except FatalError:
             raise
         except Exception as error:  # noqa: BLE001 - see build

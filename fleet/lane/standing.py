@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 from aiokafka.errors import KafkaError, for_code
@@ -270,7 +270,8 @@ async def carry_out(host: LaneHost, agent: LaneAgent, partition: int, decide: De
 
 @asynccontextmanager
 async def _fenced(host: LaneHost, agent: LaneAgent, partition: int) -> AsyncIterator[Hold]:
-    hold = Hold(agent, partition, host)
+    # By a transaction whatever the agent's own guarantee: this is no member of the group.
+    hold = Hold(replace(agent, guarantee="exactly_once"), partition, host)
     try:
         await hold.transactor.fence()
         yield hold

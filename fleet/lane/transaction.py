@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from asyncio import Future
     from collections.abc import Mapping
 
+    from aiokafka import AIOKafkaProducer
+
     from fleet.lane.batches import Batches
     from fleet.lane.config import LaneConfig
 
@@ -82,18 +84,7 @@ class Transactor:
     ) -> Written:
         producer = self._producer
         await producer.begin_transaction()
-        deliveries = []
-        for (topic, partition), builders in batches.by_partition.items():
-            for builder in builders:
-                delivery = await producer.send_batch(builder, topic, partition=partition)
-                delivery.add_done_callback(_noted)
-                deliveries.append((delivery, builder.record_count()))
-        written: Written = {}
-        for delivery, records in deliveries:
-            # The client commits although a batch failed (engine trap 1): check each one first.
-            sent = await delivery
-            if sent.offset >= 0:  # Not told of a batch that had arrived before the client tried again.
-                written[sent.topic, sent.partition] = sent.offset + records
+        written = await deliver(producer, batches)
         if offsets:
             await producer.send_offsets_to_transaction(dict(offsets), group)
         await producer.commit_transaction()
@@ -102,6 +93,27 @@ class Transactor:
     def discard(self) -> None:
         """Give the producer up in the background."""
         discard(self._producer)
+
+
+async def deliver(producer: AIOKafkaProducer, batches: Batches) -> Written:
+    """Send `batches`, and await and check the delivery of each.
+
+    Raises:
+        Exception: One of them was not delivered.
+    """
+    deliveries = []
+    for (topic, partition), builders in batches.by_partition.items():
+        for builder in builders:
+            delivery = await producer.send_batch(builder, topic, partition=partition)
+            delivery.add_done_callback(_noted)
+            deliveries.append((delivery, builder.record_count()))
+    written: Written = {}
+    for delivery, records in deliveries:
+        # The client commits although a batch failed (engine trap 1): check each one first.
+        sent = await delivery
+        if sent.offset >= 0:  # Not told of a batch that had arrived before the client tried again.
+            written[sent.topic, sent.partition] = sent.offset + records
+    return written
 
 
 def _noted(delivery: Future[Any]) -> None:

@@ -16,6 +16,8 @@ from tests.support.lane_worker import AGENT, TABLE, route_and_sum
 from tests.support.polling import until
 
 if TYPE_CHECKING:
+    from aiokafka.structs import TopicPartition
+
     from fleet.lane.task import Task
     from tests.support.lane_load import Load
 
@@ -31,16 +33,22 @@ class Member:
         known: Whether the group confirms the member.
         asked: How often it was asked to.
         rejoins: How often a new generation was asked for.
+        offsets: What was committed through it.
     """
 
     known: bool = True
     asked: int = 0
     rejoins: int = 0
+    offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
     async def confirm(self) -> bool:
         """Answer for the group."""
         self.asked += 1
         return self.known
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Take offsets of an agent that runs at least once."""
+        self.offsets.update(offsets)
 
     def rejoin(self) -> None:
         """Note that a new generation is wanted."""
