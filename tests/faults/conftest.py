@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,8 @@ def _broker(stack_settings: Settings) -> Iterator[Broker]:
 
 @pytest.fixture(autouse=True)
 def broker(_broker: Broker) -> Iterator[Broker]:
-    """The broker of the fault tests; whatever the test before did to it, it is up."""
-    _broker.start()
+    """The broker of the fault tests; whatever a test does to it, it is up for the next one."""
     yield _broker
+    if _broker.service.identity is None:
+        asyncio.run(_broker.started_again())
     _broker.resume()

@@ -27,6 +27,26 @@ PULSES = 8
 PER_SECOND = 2000
 
 
+async def test_a_broker_killed_twice_under_load_leaves_exact_results(
+    broker: Broker, cluster: Cluster, new_workers: NewWorkers, unique: Callable[[str], str]
+) -> None:
+    """Kill -9 with transactions in flight, twice: the workers live on and finish by themselves."""
+    load = await Load.prepared(cluster, unique, seed=20260130, poison_share=0.01)
+    workers = new_workers(load.app_id, load.source)
+    workers.environment["LANE_CHUNK_RECORDS"] = "50"
+    both = await workers.all_ready(2)
+    for number in (1, 2):
+        await load.send(SLICE)
+        await load.reached(await load.committed() + SLICE // 10)
+        assert not await load.is_consumed(), "killed too late to be amid the work"
+        broker.kill()
+        await broker.started_again()
+        await load.live(both, f"death {number} of the broker")
+    await load.consumed()
+    await load.check()
+    assert [worker.process.poll() for worker in both] == [None, None]
+
+
 async def test_a_broker_that_stands_still_leaves_exact_results(
     broker: Broker, cluster: Cluster, new_workers: NewWorkers, unique: Callable[[str], str]
 ) -> None:
@@ -39,22 +59,14 @@ async def test_a_broker_that_stands_still_leaves_exact_results(
     async with load.flowing(PER_SECOND):
         for _ in range(PULSES):
             await load.reached(await load.committed() + PER_SECOND // 10)
-            await _paused_broker(broker, PULSE_S)
+            await broker.paused(PULSE_S)
             worker = rng.choice(both)
             worker.signal(signal.SIGSTOP)
             await asyncio.sleep(PULSE_S)
             worker.signal(signal.SIGCONT)
         await load.live(both, "the pulses")
     await load.send(SLICE)
-    await _paused_broker(broker, SESSION_TIMEOUT_S + 2)
+    await broker.paused(SESSION_TIMEOUT_S + 2)
     await load.live(both, "a broker that stood still past the session")
     await load.consumed()
     await load.check()
-
-
-async def _paused_broker(broker: Broker, seconds: float) -> None:
-    broker.pause()
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        broker.resume()

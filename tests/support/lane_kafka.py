@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, for_code
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import TopicPartition
 
@@ -179,9 +179,18 @@ class Cluster:
         It may be that of the commit before the last one for a moment (see `settled`).
         """
         partitions = await self._partitions(topic)
-        async with self.admin() as admin:
-            found = await admin.list_consumer_group_offsets(group, partitions=partitions)
-        return {tp.partition: max(0, found[tp].offset) for tp in partitions}
+
+        async def answered() -> dict[TopicPartition, Any]:
+            """Ask again while a broker that has just started makes or loads its groups."""
+            with suppress(GroupCoordinatorNotAvailableError):
+                async with self.admin() as admin:
+                    found = await admin.list_consumer_group_offsets(group, partitions=partitions)
+                if all(tp in found for tp in partitions):
+                    return dict(found)
+            return {}
+
+        offsets = await until(answered, 30, f"an answer of the coordinator of {group}")
+        return {tp.partition: max(0, offsets[tp].offset) for tp in partitions}
 
     async def consumed(self, group: str, topic: str) -> bool:
         """Tell whether `group` has committed the end of every partition of `topic`."""
