@@ -44,6 +44,7 @@ class Load:
     app_id: str
     source: str
     ledger: Ledger = field(repr=False)
+    _sending: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @classmethod
     async def prepared(
@@ -57,7 +58,8 @@ class Load:
 
     async def send(self, count: int) -> None:
         """Write `count` more charges."""
-        sent = await self.cluster.send(self.source, self.ledger.charges(count), partitions=PARTITIONS)
+        async with self._sending:  # The ledger has them in the order in which they are made.
+            sent = await self.cluster.send(self.source, self.ledger.charges(count), partitions=PARTITIONS)
         assert sent == count
 
     @asynccontextmanager
