@@ -198,14 +198,15 @@ async def standing_by(worker: Worker) -> list[dict[str, Any]]:
     return list(body["standbys"]) if status == 200 else []
 
 
+@pytest.mark.parametrize("store", ["memory", "rocksdb"])
 async def test_a_killed_owner_is_replaced_by_its_standby(
-    cluster: Cluster, new_workers: NewWorkers, unique: Callable[[str], str]
+    cluster: Cluster, new_workers: NewWorkers, unique: Callable[[str], str], store: str
 ) -> None:
     """Of two workers one is killed outright: the other gets on from its copies, and the table is exact."""
     load = await Load.prepared(cluster, unique, seed=21)
     await load.send(30_000)
     workers = new_workers(load.app_id, load.source)
-    workers.settings = workers.settings.model_copy(update={"standbys": 1})
+    workers.settings = workers.settings.model_copy(update={"standbys": 1, "store": store})
     first, second = workers.start(), workers.start()
     await all_running([first, second])
     await load.consumed()
