@@ -2,6 +2,7 @@
 # A recipe that runs for long starts with exec, so that Ctrl-C and SIGTERM reach the program itself.
 
 VENV := .venv
+BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -14,7 +15,7 @@ on = $(filter-out 0,$($(1)))
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test unit test-faults lint types imports format bench lock stack-up stack-down stack-status stack-doctor clean
+.PHONY: help setup run test unit test-faults lint types imports format bench bench-setup lock stack-up stack-down stack-status stack-doctor clean
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,14 +70,23 @@ format: setup ## Format the code and mend what can be mended safely
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
 
-bench: setup ## Measure the engine beside its peers (QUICK=1: rough, one run of each)
+bench: setup bench-setup ## Measure the engine beside its peers (QUICK=1: rough, one run of each)
 	@exec $(BIN)/python -m benchmarks.engine $(if $(call on,QUICK),--quick)
+
+bench-setup: $(BENCH_VENV)/.locked ## Create .venv-bench with the peers of the benchmarks; `make bench` does it
+
+$(BENCH_VENV)/.locked: requirements-bench.lock | $(VENV)/.locked
+	@echo 'bench: installing quix-streams into $(BENCH_VENV) (once)'
+	@$(BIN)/python -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
 
 lock: ## Resolve the dependencies anew with uv, with hashes (UPGRADE=1: to the newest versions)
 	@command -v uv >/dev/null || { echo 'lock: uv is missing: pip install uv' >&2; exit 1; }
 	@$(UV_COMPILE) pyproject.toml --extra local --output-file requirements.lock
 	@$(UV_COMPILE) pyproject.toml --extra local --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	@$(UV_COMPILE) requirements-samples.in --no-deps --output-file requirements-samples.lock
+	@$(UV_COMPILE) requirements-bench.in --output-file requirements-bench.lock
 
 stack-up: setup ## Start the local Kafka and schema registry, and leave them running
 	@exec $(BIN)/eventfleet stack up
@@ -92,5 +102,5 @@ stack-doctor: setup ## Say what this machine lacks, and the command that install
 
 clean: ## Stop the local stack; remove its data and downloads, .venv and all caches
 	@if [ -x $(BIN)/eventfleet ]; then $(BIN)/eventfleet stack down; fi
-	@rm -rf $(VENV) .eventfleet .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	@rm -rf $(VENV) $(BENCH_VENV) .eventfleet .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -32,26 +32,38 @@ _STAMP = "SHA256SUMS"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One download of the stack.
+    """One download of Java parts.
 
     Attributes:
         name: Names its version in the pom and its checksum list.
         title: What people call it.
         size_mb: What is fetched, to say how long it may take.
         goal: Maven goal and arguments that copy it into the folder `{into}`.
+        pins: Folder of the pom and of the checksum list.
     """
 
     name: str
     title: str
     size_mb: int
     goal: tuple[str, ...]
+    pins: Path = PINS
+
+    @property
+    def pom(self) -> Path:
+        """The Maven project that pins the version."""
+        return self.pins / "pom.xml"
+
+    @property
+    def sums(self) -> Path:
+        """The output of `sha256sum` over what Maven must fetch."""
+        return self.pins / f"{self.name}.sha256"
 
     @property
     def version(self) -> str:
         """The version pinned in the pom."""
-        found = re.search(rf"<{self.name}\.version>(.+?)<", (PINS / "pom.xml").read_text())
+        found = re.search(rf"<{self.name}\.version>(.+?)<", self.pom.read_text())
         if found is None:
-            raise FatalError(f"stack/parts/pom.xml has no {self.name}.version", hint="restore the file")
+            raise FatalError(f"{self.pom} has no {self.name}.version", hint="restore the file")
         return found[1]
 
     @property
@@ -130,7 +142,7 @@ def damaged_files(part: Part, parts_dir: Path) -> list[str]:
 def _download(part: Part, scratch: Path) -> Path:
     into = scratch / "fetched"
     _maven(part, into)
-    wrong = _differences(_read_sums(PINS / f"{part.name}.sha256"), into)
+    wrong = _differences(_read_sums(part.sums), into)
     if wrong:
         raise FatalError(
             f"{part.label}: {wrong[0]} is not the pinned file (sha256)",
@@ -154,7 +166,7 @@ def _maven(part: Part, into: Path) -> None:
             hint=f"run `{INSTALL_MAVEN}`, or install Maven 3.6 or newer another way",
         )
     goal, *arguments = (word.format(into=into, version=part.version) for word in part.goal)
-    command = [maven, "-q", "-B", "-f", str(PINS / "pom.xml"), f"{MAVEN_PLUGIN}:{goal}", *arguments]
+    command = [maven, "-q", "-B", "-f", str(part.pom), f"{MAVEN_PLUGIN}:{goal}", *arguments]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).splitlines()
@@ -166,8 +178,7 @@ def _maven(part: Part, into: Path) -> None:
 
 
 def _pin_line(part: Part) -> str:
-    pins = (PINS / f"{part.name}.sha256").read_bytes()
-    return f"# pins {hashlib.sha256(pins).hexdigest()}\n"
+    return f"# pins {hashlib.sha256(part.sums.read_bytes()).hexdigest()}\n"
 
 
 def _write_stamp(part: Part, content: Path) -> None:
