@@ -20,6 +20,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.transaction import EndTxnRequest
 
 from fleet.lane.stores.memory import MemoryStore
+from fleet.lane.stores.rocks import RocksStore
 from fleet.lane.transaction import Transactor
 
 STEPS = (
@@ -121,14 +122,19 @@ def _report_loading(reached: Reached) -> None:
 
 
 def _report_applying(reached: Reached) -> None:
-    apply = MemoryStore.apply
+    for kind in (MemoryStore, RocksStore):
+        _report_applying_to(kind, reached)
+
+
+def _report_applying_to(kind: Any, reached: Reached) -> None:
+    apply = kind.apply
 
     def applied(store: Any, *args: Any) -> None:
         reached("applying")
         apply(store, *args)
         reached("applied")
 
-    MemoryStore.apply = applied  # type: ignore[assignment, method-assign]
+    kind.apply = applied
 
 
 def _slow_down(seconds: float) -> None:

@@ -110,9 +110,10 @@ class Workers:
     module: str = "tests.support.lane_worker"
     started: list[Worker] = field(default_factory=list)
 
-    def start(self) -> Worker:
-        """Start one more worker, on a port of its own."""
-        (port,) = free_ports(1)
+    def start(self, port: int | None = None) -> Worker:
+        """Start one more worker; on the port of one that is gone it finds what that has left on disk."""
+        if port is None:
+            (port,) = free_ports(1)
         log = self.folder / f"worker-{len(self.started) + 1}.log"
         own = self.settings.model_copy(update={"data_dir": self.folder / "data"})
         command = [sys.executable, "-m", self.module, self.app_id, str(port), self.source]
