@@ -66,9 +66,10 @@ async def halted(lane: LocalLane, agent: LaneAgent, reason: str) -> None:
 
 @pytest.mark.stack
 async def test_an_agent_whose_source_gains_partitions_halts_and_the_others_go_on(
-    cluster: Cluster, unique: Callable[[str], str]
+    cluster: Cluster, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says which topics differ and what to do; the worker's other agent is not touched."""
+    """The rebalance shows it; the reason says what differs and what to do; the other agent is not touched."""
+    monkeypatch.setattr("fleet.lane.expansion.CHECK_EVERY_S", 3600.0)
     load = await Load.prepared(cluster, unique, seed=24)
     await load.send(1000)
     expanded = unique("expanded")
