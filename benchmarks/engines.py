@@ -101,7 +101,8 @@ OWN_ENGINES: Final = (
     Engine(
         name=PRODUCT,
         guarantee="exactly_once",
-        settings="as shipped: lane agent, lane table in memory, routing by the router agent's own code",
+        settings="as shipped: lane agent, lane table in memory, JSON by msgspec, routing by the router "
+        "agent's own code",
         command=python("benchmarks.workers.lane"),
         warmup_events=50_000,
         changelog=_lane_changelog,
@@ -119,7 +120,7 @@ OWN_ENGINES: Final = (
     Engine(
         name=FAUST,
         guarantee="at_least_once",
-        settings="uvloop, Cython, values as bytes with orjson and fastavro in the agent, memory table, "
+        settings="uvloop, Cython, values as bytes with msgspec and fastavro in the agent, memory table, "
         "no standbys, no leader topic, producer linger 20 ms and batches of 256 KiB, deliveries not awaited",
         command=python("benchmarks.workers.stock_faust"),
         max_events=30_000,
@@ -131,7 +132,7 @@ OWN_ENGINES: Final = (
     Engine(
         name=FLOOR,
         guarantee="at_least_once",
-        settings="bare aiokafka in a plain loop, uvloop, orjson, fastavro, batches of 512 KiB, deliveries "
+        settings="bare aiokafka in a plain loop, uvloop, msgspec, fastavro, batches of 512 KiB, deliveries "
         "awaited; no state is loaded",
         command=python("benchmarks.workers.floor"),
         cases=(*CASES, LATENCY),

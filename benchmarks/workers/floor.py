@@ -10,8 +10,9 @@ from typing import Any
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
-from orjson import dumps, loads
+from orjson import dumps
 
+from benchmarks.workers.charge import read_charge
 from benchmarks.workers.job import ROUTES, RULE_HEADER, WINDOWS, Job, take
 from benchmarks.workers.plain import Clock, router
 
@@ -87,10 +88,10 @@ class Floor:
     async def _keyed_sum(self, partition: int, found: list[Any]) -> None:
         rows, touched = self._rows, set()
         for record in found:
-            claim = loads(record.value)
-            member = claim["member_id"]
+            charge = read_charge(record.value)
+            member = charge.member_id
             count, cents = rows.get(member, (0, 0))
-            rows[member] = (count + 1, cents + claim["charge_cents"])
+            rows[member] = (count + 1, cents + charge.charge_cents)
             touched.add(member)
         await self._write_rows(partition, touched)
 
@@ -100,11 +101,11 @@ class Floor:
         async def handle(partition: int, found: list[Any]) -> None:
             rows, touched, clock = self._rows, set(), clocks[partition]
             for record in found:
-                claim = loads(record.value)
-                for start in clock.open(claim["event_time_ms"]):
-                    key = f"{claim['member_id']}/{start}"
+                charge = read_charge(record.value)
+                for start in clock.open(charge.event_time_ms):
+                    key = f"{charge.member_id}/{start}"
                     count, cents = rows.get(key, (0, 0))
-                    rows[key] = (count + 1, cents + claim["charge_cents"])
+                    rows[key] = (count + 1, cents + charge.charge_cents)
                     touched.add(key)
             await self._write_rows(partition, touched)
 

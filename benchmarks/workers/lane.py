@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orjson import loads
-
 from agents.router.domain.routing import RuleSet
 from agents.router.domain.rule import Rule as RouterRule
 from agents.router.domain.rule import State as RuleState
 from agents.router.route import COUNTS, Router
 from benchmarks.claims import EVENT_TYPE
 from benchmarks.rules import cel
+from benchmarks.workers.charge import read_charge
 from benchmarks.workers.job import ROUTE_ATTRIBUTES, ROUTES, TABLE, WINDOWS, Job, Window, take
 from fleet.lane import Chunk, Effect, LaneApp, Put, State
 from fleet.lane.agent import Process
@@ -31,10 +30,10 @@ def keyed_sum(chunk: Chunk, state: State) -> Iterator[Effect]:
     """Count claims and sum their charges per member."""
     rows: dict[str, Any] = {}
     for record in chunk:
-        claim = loads(record.value or b"")
-        member = claim["member_id"]
+        charge = read_charge(record.value or b"")
+        member = charge.member_id
         count, cents = rows.get(member) or state.get(TABLE, member, (0, 0))
-        rows[member] = (count + 1, cents + claim["charge_cents"])
+        rows[member] = (count + 1, cents + charge.charge_cents)
     for member, row in rows.items():
         yield Put(TABLE, member, row)
 
@@ -49,8 +48,8 @@ def windowed_sum(window: Window) -> Process:
         rows: dict[str, Any] = {}
         watermark_ms = state.get(TABLE, WATERMARK, 0)
         for record in chunk:
-            claim = loads(record.value or b"")
-            at_ms, member, charge = claim["event_time_ms"], claim["member_id"], claim["charge_cents"]
+            charge = read_charge(record.value or b"")
+            at_ms, member, cents = charge.event_time_ms, charge.member_id, charge.charge_cents
             if at_ms > watermark_ms:  # noqa: PLR1730 - faster than max()
                 watermark_ms = at_ms
             newest = at_ms - at_ms % window.advance_ms
@@ -58,8 +57,8 @@ def windowed_sum(window: Window) -> Process:
                 if start + keep_ms <= watermark_ms:
                     continue  # Closed: the event is late for it.
                 key = f"{member}/{start}"
-                count, cents = rows.get(key) or state.get(TABLE, key, (0, 0))
-                rows[key] = (count + 1, cents + charge)
+                count, total = rows.get(key) or state.get(TABLE, key, (0, 0))
+                rows[key] = (count + 1, total + cents)
         for key, row in rows.items():
             yield Put(TABLE, key, row)
         yield Put(TABLE, WATERMARK, watermark_ms)

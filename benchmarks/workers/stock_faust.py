@@ -8,8 +8,8 @@ from typing import Any
 
 import faust
 import mode.loop
-from orjson import loads
 
+from benchmarks.workers.charge import read_charge
 from benchmarks.workers.job import ROUTES, RULE_HEADER, TABLE, WINDOWS, Job, take
 from benchmarks.workers.plain import router
 
@@ -75,10 +75,10 @@ def _keyed_sum(app: faust.App, source: Any, job: Job) -> None:
 
     async def keyed_sum(stream: Any) -> None:
         async for value in stream:
-            claim = loads(value)
-            member = claim["member_id"]
+            charge = read_charge(value)
+            member = charge.member_id
             count, cents = table.get(member) or (0, 0)
-            table[member] = (count + 1, cents + claim["charge_cents"])
+            table[member] = (count + 1, cents + charge.charge_cents)
 
     app.agent(source, name=job.case)(keyed_sum)
 
@@ -98,9 +98,9 @@ def _windowed(app: faust.App, source: Any, job: Job) -> None:
 
     async def windowed(stream: Any) -> None:
         async for event in stream.events():
-            claim = loads(event.value)
-            now_s[0] = claim["event_time_ms"] / 1000
-            table[claim["member_id"]].apply(_added, (1, claim["charge_cents"]), event)
+            charge = read_charge(event.value)
+            now_s[0] = charge.event_time_ms / 1000
+            table[charge.member_id].apply(_added, (1, charge.charge_cents), event)
 
     app.agent(source, name=job.case)(windowed)
 
