@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fleet.lane.agent import LaneAgent
 from fleet.lane.config import LaneConfig
 from fleet.lane.host import LaneHost
+from fleet.lane.stores import Stores
 from tests.support.lane_load import PARTITIONS
 from tests.support.lane_worker import AGENT, TABLE, route_and_sum
 from tests.support.polling import until
@@ -115,7 +116,12 @@ def summing_agent(load: Load) -> LaneAgent:
 
 @asynccontextmanager
 async def local_lane(
-    load: Load, agent: LaneAgent | None = None, *, assigned: Iterable[int] = range(PARTITIONS), **limits: Any
+    load: Load,
+    agent: LaneAgent | None = None,
+    *,
+    assigned: Iterable[int] = range(PARTITIONS),
+    stores: Stores | None = None,
+    **limits: Any,
 ) -> AsyncIterator[LocalLane]:
     """Run the tasks of an agent, by default the one that sums the load's charges.
 
@@ -123,12 +129,13 @@ async def local_lane(
         load: The load; its app id is the group.
         agent: The agent.
         assigned: Partitions that it has from the start.
+        stores: Opens the stores of its table; all in memory by default.
         limits: See `LaneConfig`.
     """
     config = LaneConfig(bootstrap_servers=load.cluster.servers, **limits)
     changelog: Callable[[str], str] = lambda table: f"{load.app_id}-{table}-changelog"  # noqa: E731
     member = Member()
-    host = LaneHost(config, load.app_id, changelog, lambda: member)
+    host = LaneHost(config, load.app_id, changelog, lambda: member, stores)
     lane = LocalLane(host, member, agent or summing_agent(load))
     host.add(lane.agent)
     await host.prepare(lane.agent)
