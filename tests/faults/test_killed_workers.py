@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.lane_load import Load, all_running
+from tests.support.lane_load import EVENTS, Load, all_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.stack
 
-EVENTS = 200_000
 POISON_SHARE = 0.01
 
 
 async def test_one_worker_killed_three_times_leaves_exact_results(
     cluster: Cluster, new_workers: NewWorkers, unique: Callable[[str], str]
 ) -> None:
-    """200,000 events, kill -9 at three random moments amid the work, each time restarted."""
+    """200,000 events by default, kill -9 at three random moments amid the work, each time restarted."""
     seed = 20260101
     load = await Load.prepared(cluster, unique, seed=seed, poison_share=POISON_SHARE)
     await load.send(EVENTS)
