@@ -324,6 +324,9 @@ def changelog_row(table: str, key: str, value: Any, info: TopicInfo) -> tuple[by
         raise RowRefusedError(
             message, reason="row_not_json", hint="put values that orjson can write"
         ) from error
+    if row[0] == OFFSETS_KEY:
+        message = f"a row of table {table} has the key that its changelog keeps for offsets"
+        raise RowRefusedError(message, reason="row_key_reserved", hint="choose another key")
     if record_bytes(*row) > info.max_message_bytes:
         message = f"a row of table {table} is over the {info.max_message_bytes} bytes of its changelog"
         raise RowRefusedError(message, reason="row_too_large", hint="keep less in one row")

@@ -214,13 +214,20 @@ def append_all(chunk: Any, state: State) -> Iterator[Effect]:
             yield Put("t", "all", {1, 2})
         elif record.value == b"key":
             yield Put("t", "\ud800", "no UTF-8 has this key")
+        elif record.value == b"offsets":
+            yield Put("t", OFFSETS_KEY.decode(), "the changelog's own key")
         else:
             yield Put("t", "all", state.get("t", "all", "") + record.value.decode())
 
 
 @pytest.mark.parametrize(
     ("bad", "reason"),
-    [(b"x" * 3000, "row_too_large"), (b"set", "row_not_json"), (b"key", "row_not_json")],
+    [
+        (b"x" * 3000, "row_too_large"),
+        (b"set", "row_not_json"),
+        (b"key", "row_not_json"),
+        (b"offsets", "row_key_reserved"),
+    ],
 )
 async def test_a_row_that_its_changelog_cannot_take_costs_its_record_alone(bad: bytes, reason: str) -> None:
     """The record that writes it is set aside; those before and after it in the chunk are not."""
