@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -24,7 +24,7 @@ from benchmarks.measure import MeasureError, watch
 from benchmarks.publish import publish
 from benchmarks.rig import Rig
 from benchmarks.rules import outputs_by, rules_of
-from benchmarks.trial import prepare, progress_of, started
+from benchmarks.trial import cleared, prepare, progress_of, started
 from benchmarks.workers.job import ROUTE_ATTRIBUTES, Job
 from schemas.registry import Registry
 
@@ -35,7 +35,7 @@ SOURCE = "bench.latency"
 SENT_HEADER = "bench_sent_ns"
 RATES_PER_S = (100, 1_000, 10_000)
 FETCH_TIMEOUT_MS = 20
-DRAIN_LIMIT_S = 20.0
+DRAIN_LIMIT_S = 60.0
 SETTLING = 0.2
 """Share of each stretch, at its beginning, that does not count."""
 
@@ -94,20 +94,15 @@ class Latencies:
         runs: dict[int, list[LatencyRun]] = {rate: [] for rate in RATES_PER_S}
         errors: dict[int, str] = {}
         try:
-            await prepare(self._rig.cluster, engine, job, part)
-            with started(engine, job, self._rig.core) as worker:
-                await watch(worker.cpu_s, progress_of(self._rig.cluster, job, part), part.events)
-                async with _clients(job) as (producer, reader):
-                    for rate in RATES_PER_S * self._stretch.turns:
-                        if rate not in errors:
-                            await self._at(rate, producer, reader, runs, errors)
-            if not errors:
-                await verify.check_routed(job, self._claimed.routed(part.starts, rules, job.case))
+            async with cleared(self._rig.cluster, name, Path(job.data_dir)):
+                await prepare(self._rig.cluster, engine, job, part)
+                with started(engine, job, self._rig.core) as worker:
+                    await watch(worker.cpu_s, progress_of(self._rig.cluster, job, part), part.events)
+                    errors = await self._in_turns(job, runs)
+                if not errors:
+                    await verify.check_routed(job, self._claimed.routed(part.starts, rules, job.case))
         except MeasureError as error:
             errors = dict.fromkeys(RATES_PER_S, str(error))
-        finally:
-            await self._rig.cluster.delete_of(name)
-            shutil.rmtree(job.data_dir, ignore_errors=True)
         rows = [
             Latency.of(engine.name, engine.guarantee, rate, runs[rate], errors.get(rate, ""))
             for rate in RATES_PER_S
@@ -117,23 +112,21 @@ class Latencies:
             self._rig.say(f"{LATENCY:<16} {engine.name:<20} {row.rate_per_s:>6,}/s  {figures}")
         return rows
 
-    async def _at(
-        self,
-        rate: int,
-        producer: AIOKafkaProducer,
-        reader: AIOKafkaConsumer,
-        runs: dict[int, list[LatencyRun]],
-        errors: dict[int, str],
-    ) -> None:
-        count = int(rate * self._stretch.seconds)
-        reading_them = asyncio.ensure_future(_read(reader, count, self._stretch.seconds + DRAIN_LIMIT_S))
-        await self._send(producer, rate, count)
-        found = await reading_them
-        if len(found) < count:
-            errors[rate] = f"{count - len(found):,} of {count:,} outputs were not there in time"
-            return
-        first_ns = min(sent_ns for sent_ns, _ in found) + int(self._stretch.seconds * SETTLING * 1e9)
-        runs[rate].append(LatencyRun.of([after for sent_ns, after in found if sent_ns >= first_ns]))
+    async def _in_turns(self, job: Job, runs: dict[int, list[LatencyRun]]) -> dict[int, str]:
+        """Measure each rate in turns; returns what went wrong, which ends it, by rate."""
+        async with _clients(job) as (producer, reader):
+            for rate in RATES_PER_S * self._stretch.turns:
+                count = int(rate * self._stretch.seconds)
+                limit_s = self._stretch.seconds + DRAIN_LIMIT_S
+                reading_them = asyncio.ensure_future(_read(reader, count, limit_s))
+                await self._send(producer, rate, count)
+                found = await reading_them
+                if len(found) < count:
+                    # What is still to come would be in the way of the next rate.
+                    return {rate: f"{count - len(found):,} of {count:,} outputs were not there in time"}
+                first_ns = min(sent_ns for sent_ns, _ in found) + int(self._stretch.seconds * SETTLING * 1e9)
+                runs[rate].append(LatencyRun.of([after for sent_ns, after in found if sent_ns >= first_ns]))
+        return {}
 
     async def _send(self, producer: AIOKafkaProducer, rate: int, count: int) -> None:
         """Publish at a steady rate; an event is stamped with when it was due, not with when it was sent."""

@@ -38,7 +38,7 @@ FULL = Extent(
 )
 QUICK = Extent(
     size=Size(events=100_000, warmup_events=100_000),
-    recovery_keys=300_000,
+    recovery_keys=1_000_000,
     recovery_runs=1,
     stretch=Stretch(seconds=2.0, turns=1, warmup_events=50_000),
     scale=Scale(events=100_000, keys=(1_000, 10_000, 100_000), runs=1),

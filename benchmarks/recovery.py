@@ -18,7 +18,7 @@ from benchmarks.inputs import PARTITIONS, end_of
 from benchmarks.measure import MeasureError, watch
 from benchmarks.publish import publish
 from benchmarks.rig import Rig
-from benchmarks.trial import Part, Worker, prepare, progress_of, started
+from benchmarks.trial import Part, Worker, cleared, prepare, progress_of, started
 from benchmarks.workers.job import KEYED_SUM, Job
 from stack.process import telling_line
 
@@ -71,9 +71,11 @@ class Recoveries:
 
     async def _once(self, engine: Engine, turn: int) -> RecoveryRun:
         name = f"bench-{RECOVERY}-{engine.name}-{turn}"
-        part = end_of(SOURCE, self._charged.sizes, min(engine.state_keys, self._keys), 0)
+        sizes = self._charged.sizes
+        wanted = sum(sizes.values()) if engine.state_keys >= self._keys else engine.state_keys
+        part = end_of(SOURCE, sizes, wanted, 0)
         job = self._rig.job(engine, KEYED_SUM, name, source=SOURCE)
-        try:
+        async with cleared(self._rig.cluster, name, Path(job.data_dir)):
             empty_s = await self._empty_start_s(engine, name)
             await prepare(self._rig.cluster, engine, job, part)
             with started(engine, job, self._rig.core) as worker:
@@ -89,9 +91,6 @@ class Recoveries:
                 await self._all_done(worker, job, part)
             rows = self._charged.sums(part.starts)
             await verify.check_rows(engine, job, rows)
-        finally:
-            await self._rig.cluster.delete_of(name)
-            shutil.rmtree(job.data_dir, ignore_errors=True)
         found = RecoveryRun(rows=len(rows), empty_s=empty_s, loaded_s=loaded_s, kept_s=kept_s)
         self._rig.say(
             f"{RECOVERY:<16} {engine.name:<20} run {turn}  {len(rows):>9,} rows in {loaded_s:.2f} s, "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,8 +103,8 @@ async def run(
     Raises:
         MeasureError: The worker failed, or did not write what it had to.
     """
-    await prepare(cluster, engine, job, part)
-    try:
+    async with cleared(cluster, job.name, Path(job.data_dir)):
+        await prepare(cluster, engine, job, part)
         with started(engine, job, core, workers=workers) as worker:
             try:
                 samples = await watch(worker.cpu_s, progress_of(cluster, job, part), part.events)
@@ -111,9 +112,25 @@ async def run(
                 raise MeasureError(f"{error}; its log says: {telling_line(worker.log)}") from None
         await check(job)
         return rates(samples, part.warmup_events)
-    finally:
-        await cluster.delete_of(job.name)
-        shutil.rmtree(job.data_dir, ignore_errors=True)
+
+
+@asynccontextmanager
+async def cleared(cluster: Cluster, name: str, folder: Path) -> AsyncIterator[None]:
+    """Remove, after the block, the topics of the run `name` and its `folder`.
+
+    Not after an interruption: all goes with the stack then, and the client may be past answering.
+    """
+    try:
+        yield
+    except MeasureError:
+        await _clear(cluster, name, folder)
+        raise
+    await _clear(cluster, name, folder)
+
+
+async def _clear(cluster: Cluster, name: str, folder: Path) -> None:
+    await cluster.delete_of(name)
+    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 @contextmanager
