@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from faust.tables.manager import TableManager
 from faust.tables.table import Table
@@ -128,17 +128,27 @@ class LaneTable(Table[str, Any]):
         raise TypeError(message)
 
 
+class _WithoutLaneTables:
+    """A table manager as Faust's own recovery is to see it."""
+
+    def __init__(self, manager: TableManager) -> None:
+        self._manager = manager
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._manager, name)
+
+    def values(self) -> list[Any]:
+        """Return Faust's own tables."""
+        return [table for table in self._manager.values() if not isinstance(table, LaneTable)]
+
+
 class LaneTableManager(TableManager):
     """Keeps lane tables, active and standby, out of Faust's subscription and recovery."""
 
     async def _update_channels(self) -> None:
-        lane = {name: table for name, table in self.items() if isinstance(table, LaneTable)}
-        for name in lane:
-            del self.data[name]
-        try:
-            await super()._update_channels()
-        finally:
-            self.data.update(lane)
+        # Queries go on meanwhile: the tables must not be gone from the manager itself.
+        faust_only = cast("TableManager", _WithoutLaneTables(self))
+        await TableManager._update_channels(faust_only)  # noqa: SLF001 - this very method, of the base
 
     @property
     def changelog_topics(self) -> set[str]:
