@@ -9,6 +9,7 @@ Encoding: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from decimal import Context, Decimal
 from io import BytesIO
 from typing import Any, Final, TypeAlias, cast
 
@@ -84,29 +85,56 @@ class _Source:
 
     def read(self, name: str, schema: Any) -> None:
         """Read a field into ``found``."""
-        key = self._bind(name)
-        plain = (
-            schema if isinstance(schema, str) else schema.get("type") if isinstance(schema, dict) else None
-        )
-        logical = isinstance(schema, dict) and "logicalType" in schema
-        if plain not in _READ or logical:
-            # What is composed, or of a logical type, is fastavro's to read.
-            self._write(f"found[{key}], p = {self._bind(_reader_of(schema))}(b, p)")
-        elif plain == "null":
-            self._write(f"found[{key}] = None")
-        elif plain == "boolean":
-            self._write(f"found[{key}] = b[p] != 0", "p += 1")
+        self._value(f"found[{self._bind(name)}]", schema, depth=0)
+
+    def _value(self, target: str, schema: Any, depth: int) -> None:
+        """Read a value into `target`."""
+        if depth > MAX_NESTING:
+            raise ProjectionError("the schema nests too deeply")
+        if isinstance(schema, list):
+            self._union(schema, lambda branch: self._value(target, branch, depth + 1))
+            return
+        kind = schema if isinstance(schema, str) else schema["type"]
+        logical = None if isinstance(schema, str) else schema.get("logicalType")
+        if isinstance(kind, dict | list):
+            if logical is not None:
+                raise ProjectionError("the schema has a logical type of a type of its own")
+            self._value(target, kind, depth + 1)
+        elif logical == "decimal" and kind == "bytes":
+            self._text_or_bytes(f"{target} = {self._bind(_decimal_of(schema))}(b[p:p + n])")
+        elif kind == "record" and logical is None:
+            self._record(target, schema, depth)
+        elif kind not in _READ or logical is not None:
+            # What is composed otherwise, or of another logical type, is fastavro's to read.
+            self._write(f"{target}, p = {self._bind(_reader_of(schema))}(b, p)")
+        else:
+            self._plain(target, schema, kind)
+
+    def _record(self, target: str, schema: Any, depth: int) -> None:
+        local = f"r{len(self._lines)}"
+        self._write(f"{local} = {{}}")
+        for field in schema["fields"]:
+            self._value(f"{local}[{self._bind(field['name'])}]", field["type"], depth + 1)
+        self._write(f"{target} = {local}")
+
+    def _plain(self, target: str, schema: Any, kind: str) -> None:
+        if kind == "null":
+            self._write(f"{target} = None")
+        elif kind == "boolean":
+            self._write(f"{target} = b[p] != 0", "p += 1")
+        elif kind in {"string", "bytes"}:
+            self._text_or_bytes(f"{target} = b[p:p + n]" + (".decode()" if kind == "string" else ""))
         else:
             self._long()
-            if plain in {"string", "bytes"}:
-                self._write("if n < 0 or p + n > len(b): fail(b, p)")
-                text = "b[p:p + n]" + (".decode()" if plain == "string" else "")
-                self._write(f"found[{key}] = {text}", "p += n")
-            elif plain == "enum":
+            if kind == "enum":
                 symbols = self._bind(tuple(schema["symbols"]))
-                self._write("if n < 0: fail(b, p)", f"found[{key}] = {symbols}[n]")
+                self._write("if n < 0: fail(b, p)", f"{target} = {symbols}[n]")
             else:
-                self._write(f"found[{key}] = n")
+                self._write(f"{target} = n")
+
+    def _text_or_bytes(self, taken: str) -> None:
+        self._long()
+        self._write("if n < 0 or p + n > len(b): fail(b, p)", taken, "p += n")
 
     def _long(self) -> None:
         """Read a zig-zag number into ``n``; one of a single byte, as nearly all lengths are, at once."""
@@ -118,7 +146,7 @@ class _Source:
         if depth > MAX_NESTING:
             raise ProjectionError("the schema nests too deeply")
         if isinstance(schema, list):
-            self._union(schema, depth)
+            self._union(schema, lambda branch: self.skip(branch, depth + 1))
             return
         kind = schema if isinstance(schema, str) else schema["type"]
         if isinstance(kind, dict | list):
@@ -148,7 +176,7 @@ class _Source:
         self._write("if n > 127:", "    n, p = long_at(b, p - 1)", "    if n < 0: fail(b, p)", "    p += n")
         self._write("elif n & 1: fail(b, p)", "else: p += n >> 1")
 
-    def _union(self, branches: list[Any], depth: int) -> None:
+    def _union(self, branches: list[Any], one: Callable[[Any], None]) -> None:
         if len(branches) > MAX_BRANCHES:
             raise ProjectionError("the schema has a union of too many types")
         self._write("n = b[p]", "p += 1")
@@ -156,7 +184,7 @@ class _Source:
             self._write(f"{'elif' if index else 'if'} n == {index * 2}:")
             self._indent += 1
             before = len(self._lines)
-            self.skip(branch, depth + 1)
+            one(branch)
             if len(self._lines) == before:
                 self._write("pass")
             self._indent -= 1
@@ -188,6 +216,16 @@ class _Source:
         if len(self._lines) == first:
             del self._lines[before:]
         self._indent -= 2
+
+
+def _decimal_of(schema: Any) -> Callable[[bytes], Decimal]:
+    context, scale = Context(prec=schema["precision"]), -schema.get("scale", 0)
+
+    def decimal(unscaled: bytes) -> Decimal:
+        number = context.create_decimal(int.from_bytes(unscaled, "big", signed=True))
+        return number.scaleb(scale, context)
+
+    return decimal
 
 
 def _reader_of(schema: Any) -> Callable[[bytes, int], tuple[Any, int]]:

@@ -48,7 +48,8 @@ leaves = st.one_of(
     st.sampled_from(LOGICAL),
     names.map(lambda name: {"type": "enum", "name": f"E{name}", "symbols": ["a", "b", "c"]}),
     names.map(lambda name: {"type": "fixed", "name": f"F{name}", "size": 3}),
-    st.sampled_from(PLAIN[1:]).map(lambda kind: ["null", kind]),
+    st.sampled_from([*PLAIN[1:], *LOGICAL]).map(lambda kind: ["null", kind]),
+    st.sampled_from(PLAIN[1:]).map(lambda kind: {"type": {"type": kind}}),
 )
 types = st.recursive(
     leaves,
@@ -56,6 +57,7 @@ types = st.recursive(
         records(inner),
         inner.map(lambda items: {"type": "array", "items": items}),
         inner.map(lambda values: {"type": "map", "values": values}),
+        records(inner).map(lambda record: ["null", record]),
     ),
     max_leaves=8,
 )
