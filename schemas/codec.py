@@ -121,7 +121,7 @@ class Codec:
         if len(value) < _HEADER_BYTES or value[0]:
             message = "the value does not begin with 0x00 and a schema id"
             raise PermanentError(message, reason=NOT_WIRE_FORMAT)
-        schema_id = int.from_bytes(value[1:5], "big")
+        schema_id = _id(value[:_HEADER_BYTES])
         try:
             writer, reader = self._schemas[schema_id]
         except KeyError:
@@ -133,9 +133,7 @@ class Codec:
         except MemoryError:
             raise
         except Exception as error:
-            # Which exception garbage ends in depends on its bytes: there is no common one to name.
-            message = f"the value is not Avro of schema id {schema_id} ({type(error).__name__})"
-            raise PermanentError(message, reason=NOT_AVRO) from error
+            raise _not_avro(schema_id, error) from error
         if stream.tell() != len(value):
             message = f"{len(value) - stream.tell()} bytes follow the Avro of schema id {schema_id}"
             raise PermanentError(message, reason=NOT_AVRO)
@@ -159,8 +157,7 @@ class Codec:
         except (EventfleetError, MemoryError):
             raise
         except Exception as error:
-            message = f"the value is not Avro of schema id {_id(header)} ({type(error).__name__})"
-            raise PermanentError(message, reason=NOT_AVRO) from error
+            raise _not_avro(_id(header), error) from error
 
     def _projection(self, value: bytes, wanted: frozenset[str]) -> Projection:
         def whole(value: bytes, start: int) -> dict[str, Any]:
@@ -272,6 +269,12 @@ class Codec:
 
 def _id(header: bytes) -> int:
     return int.from_bytes(header[1:], "big")
+
+
+def _not_avro(schema_id: int, error: Exception) -> PermanentError:
+    # Which exception garbage ends in depends on its bytes: there is no common one to name.
+    message = f"the value is not Avro of schema id {schema_id} ({type(error).__name__})"
+    return PermanentError(message, reason=NOT_AVRO)
 
 
 def schema_ids(values: Iterable[bytes | None]) -> set[int]:
