@@ -22,27 +22,26 @@ _QUIX_SETTINGS = (
     "ms (default 5 s); keys and routed values as bytes, JSON by orjson, Avro by fastavro with the schema of "
     "the wanted fields"
 )
+_STREAMS: Final[tuple[tuple[str, Guarantee, str], ...]] = (
+    ("kafka-streams-eos", "exactly_once", "100 ms (the default)"),
+    ("kafka-streams-alo", "at_least_once", "500 ms (the default, 30 s, is longer than a run)"),
+)
 _QUIX: Final[tuple[tuple[str, Guarantee], ...]] = (
     ("quix-eo", "exactly_once"),
     ("quix-alo", "at_least_once"),
 )
 
 ENGINES: Final[tuple[Engine, ...]] = (
-    Engine(
-        name="kafka-streams-eos",
-        guarantee="exactly_once",
-        settings=_STREAMS_SETTINGS.format(commits="100 ms (the default)"),
-        command=streams.command,
-        warmup_events=_WARMUP_EVENTS,
-        row=binary_row,
-    ),
-    Engine(
-        name="kafka-streams-alo",
-        guarantee="at_least_once",
-        settings=_STREAMS_SETTINGS.format(commits="500 ms (the default, 30 s, is longer than a run)"),
-        command=streams.command,
-        warmup_events=_WARMUP_EVENTS,
-        row=binary_row,
+    *(
+        Engine(
+            name=name,
+            guarantee=guarantee,
+            settings=_STREAMS_SETTINGS.format(commits=commits),
+            command=streams.command,
+            warmup_events=_WARMUP_EVENTS,
+            row=binary_row,
+        )
+        for name, guarantee, commits in _STREAMS
     ),
     *(
         Engine(
