@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -13,16 +12,15 @@ from aiokafka.structs import TopicPartition
 
 from fleet.errors import FatalError
 from fleet.lane.store import OFFSETS_KEY
+from tests.support.lane_app import running_app
 from tests.support.lane_fixtures import cluster, lane_settings, new_workers
 from tests.support.lane_load import PARTITIONS, Load
 from tests.support.polling import until
 from tests.support.rekeying_worker import TABLE, day_of, new_app, topic_of
-from tests.support.stack import free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
-    from fleet.lane import LaneApp
     from fleet.settings import Settings
     from tests.support.lane_fixtures import NewWorkers
     from tests.support.lane_kafka import Cluster
@@ -91,7 +89,7 @@ async def test_what_was_read_is_deleted_and_nothing_else(
     """The topic does not grow for ever; what is not committed yet stays, however long that takes."""
     load = await Load.prepared(cluster, unique, seed=11)
     topic = topic_of(load.app_id)
-    async with _running(load, lane_settings) as app:
+    async with running_app(load, lane_settings, new_app) as app:
         await _sent(load, 2000)
         await _counted(load, 2000)
         await app.lane.purge.run()
@@ -101,21 +99,6 @@ async def test_what_was_read_is_deleted_and_nothing_else(
         await _sent(load, 1000)
         await _counted(load, 3000)
         assert await _begins(cluster, topic) == committed
-
-
-@asynccontextmanager
-async def _running(load: Load, settings: Settings) -> AsyncIterator[LaneApp]:
-    """Run the worker in this process."""
-    (port,) = free_ports(1)
-    await new_app(load.app_id, port, load.source, settings).lane.preflight()
-    app = new_app(load.app_id, port, load.source, settings)
-    app.finalize()
-    app.in_worker = True
-    try:
-        await app.start()
-        yield app
-    finally:
-        await app.stop()
 
 
 async def _begins(cluster: Cluster, topic: str) -> dict[int, int]:

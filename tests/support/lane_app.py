@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def running_app(load: Load, settings: Settings) -> AsyncIterator[LaneApp]:
-    """Run the worker that sums the load's charges."""
+async def running_app(
+    load: Load, settings: Settings, new: Callable[[str, int, str, Settings], LaneApp] = new_app
+) -> AsyncIterator[LaneApp]:
+    """Run a worker on the load's source; by default the one that sums its charges."""
     (port,) = free_ports(1)
-    for agent in new_app(load.app_id, port, load.source, settings).lane.host.agents.values():
-        host = new_app(load.app_id, port, load.source, settings).lane.host
-        await host.prepare(agent)
-        await host.topics.close()
-    app = new_app(load.app_id, port, load.source, settings)
+    await new(load.app_id, port, load.source, settings).lane.preflight()
+    app = new(load.app_id, port, load.source, settings)
     app.finalize()
     app.in_worker = True
     try:

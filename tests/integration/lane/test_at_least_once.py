@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tests.support.lane_fixtures import NewWorkers
     from tests.support.lane_kafka import Cluster
+    from tests.support.lane_processes import Workers
 
 pytestmark = pytest.mark.stack
 
@@ -23,14 +24,21 @@ PARTITIONS = 4
 LIMIT_S = 90.0
 
 
-async def test_kills_and_a_stale_owner_lose_nothing(
-    cluster: Cluster, new_workers: NewWorkers, unique: Callable[[str], str]
-) -> None:
-    """A worker stopped past its session, another killed; every event is there, and offsets never go back."""
+async def routing_workers(cluster: Cluster, new_workers: NewWorkers, unique: Callable[[str], str]) -> Workers:
+    """Return starters of the worker that routes at least once, with topics of its own."""
     app_id, source = unique("app"), unique("routed")
     await cluster.create({source: PARTITIONS, f"{source}-out": PARTITIONS, f"{source}-dead": 1})
     workers = new_workers(app_id, source)
     workers.module = "tests.support.lane_routing_worker"
+    return workers
+
+
+async def test_kills_and_a_stale_owner_lose_nothing(
+    cluster: Cluster, new_workers: NewWorkers, unique: Callable[[str], str]
+) -> None:
+    """A worker stopped past its session, another killed; every event is there, and offsets never go back."""
+    workers = await routing_workers(cluster, new_workers, unique)
+    app_id, source = workers.app_id, workers.source
     events = [(b"%d" % (number % 97), b"%d" % number) for number in range(EVENTS)]
     await cluster.send(source, events, partitions=PARTITIONS)
     seen: dict[int, int] = {}
@@ -59,10 +67,8 @@ async def test_a_commit_by_no_owner_is_refused(
     cluster: Cluster, new_workers: NewWorkers, unique: Callable[[str], str]
 ) -> None:
     """While the group has members, nobody else moves its offsets: the agent's are a member's commits."""
-    app_id, source = unique("app"), unique("routed")
-    await cluster.create({source: PARTITIONS, f"{source}-out": PARTITIONS, f"{source}-dead": 1})
-    workers = new_workers(app_id, source)
-    workers.module = "tests.support.lane_routing_worker"
+    workers = await routing_workers(cluster, new_workers, unique)
+    app_id, source = workers.app_id, workers.source
     await workers.all_ready(1)
     await cluster.send(source, [(b"k", b"v")] * 10, partitions=PARTITIONS)
     await until(lambda: cluster.consumed(app_id, source), LIMIT_S, "all consumed")
