@@ -4,6 +4,7 @@
 VENV := .venv
 BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
+COMPILED := $(wildcard */*.pyx */*/*.pyx)
 PYTHON ?= python3.11 python3.12 python3.13 python3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_COMPILE = uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
@@ -39,8 +40,10 @@ $(VENV)/.locked: requirements-dev.lock requirements-samples.lock
 	@$(PIP) install --no-deps --require-hashes -r requirements-samples.lock
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml hatch_build.py $(COMPILED)
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'import fleet.lane._records' 2>/dev/null || \
+		echo 'setup: no C compiler, so workers run in pure Python, at about half the speed (Debian: apt-get install gcc libc6-dev; then make clean setup)' >&2
 	@touch $@
 	@echo 'setup: ready'
 
@@ -103,4 +106,5 @@ stack-doctor: setup ## Say what this machine lacks, and the command that install
 clean: ## Stop the local stack; remove its data and downloads, .venv and all caches
 	@if [ -x $(BIN)/eventfleet ]; then $(BIN)/eventfleet stack down; fi
 	@rm -rf $(VENV) $(BENCH_VENV) .eventfleet .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	@find agents fleet gateway schemas stack tables -name '*.so' -delete
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agents.router.domain.routing import Decision, RuleSet, Target
+from agents.router.deciding import RULE_HEADER, Decider
+from agents.router.domain.routing import RuleSet
 from agents.router.domain.rule import Rule, RuleError, parse_rule
 from fleet.errors import PermanentError
-from fleet.lane import Chunk, DeadLetter, Effect, Emit, Put, Record, State
+from fleet.lane import Chunk, DeadLetter, Effect, Emit, Forward, Put, Record, State
 from schemas.codec import Codec, schema_ids
 
 COUNTS = "routed"
@@ -17,7 +18,6 @@ EVENTS = "(events)"
 MATCHED = "(matched)"
 UNMATCHED = "(unmatched)"
 DEAD = "(dead-letters)"
-RULE_HEADER = "fleet_rule"
 
 
 def parse_row(key: str, value: bytes) -> Rule:
@@ -47,6 +47,7 @@ class Router:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
+        self._decider: Decider | None = None
 
     async def prepare(self, chunk: Chunk) -> None:
         """Look up the chunk's schemas."""
@@ -54,50 +55,32 @@ class Router:
 
     def process(self, chunk: Chunk, state: State) -> Iterator[Effect]:
         """Copy events to the topics that the teams' rules name."""
-        rules: RuleSet = state.config
+        decider = self._decider
+        if decider is None or decider.rules is not state.config:
+            decider = self._decider = Decider(state.config, self._codec)
         counts: Counter[str] = Counter()
-        labels: dict[str, tuple[str, bytes]] = {}
-        wanted = {f"ce_{name}": name for name in (*rules.attributes, "type")} | {RULE_HEADER: ""}
+        decide = decider.decide
         for record in chunk:
-            attributes = {
-                wanted[name]: value.decode(errors="replace")
-                for name, value in record.headers
-                if name in wanted and value is not None
-            }
-            headers = record.headers
-            if attributes.pop("", None) is not None:
-                headers = [header for header in headers if header[0] != RULE_HEADER]
             try:
-                decision = self._decide(record, attributes, rules)
+                decision, copies, is_copy = decide(record)
             except PermanentError as error:
                 counts[DEAD] += 1
                 yield DeadLetter(record, error.reason, "decode", error.message)
                 continue
-            for target in decision.targets:
-                label = labels.get(target.rule)
-                if label is None:
-                    label = labels[target.rule] = _label(target)
-                counts[label[0]] += 1
-                copied = (*headers, (RULE_HEADER, label[1]))
-                yield Emit(target.topic, record.key, record.value, copied, None, record)
+            for topic, label, headers in copies:
+                counts[label] += 1
+                yield Forward(topic, record, headers) if not is_copy else _relabelled(topic, record, headers)
             for failure in decision.errors:
                 rule = f"{failure.rule}@{failure.version}"
                 yield DeadLetter(record, "condition_error", "condition", f"rule {rule}: {failure.reason}")
-            counts[MATCHED if decision.targets else DEAD if decision.errors else UNMATCHED] += 1
+            counts[MATCHED if copies else DEAD if decision.errors else UNMATCHED] += 1
         counts[EVENTS] += len(chunk)
         for name, count in counts.items():
             key = f"{state.partition}/{name}"
             yield Put(COUNTS, key, state.get(COUNTS, key, 0) + count)
 
-    def _decide(self, record: Record, attributes: Mapping[str, str], rules: RuleSet) -> Decision:
-        event_type = attributes.get("type") or record.topic
-        value = record.value or b""
-        return rules.decide(
-            event_type, attributes, lambda: self._codec.project(value, rules.fields_of(event_type))
-        )
 
-
-def _label(target: Target) -> tuple[str, bytes]:
-    """Return the rule as outputs and counts name it."""
-    label = f"{target.rule}@{target.version}"
-    return label, label.encode()
+def _relabelled(topic: str, record: Record, headers: tuple[tuple[str, bytes]]) -> Emit:
+    """Return the copy of a copy: only the rule that routed it last is named."""
+    kept = (header for header in record.headers if header[0] != RULE_HEADER)
+    return Emit(topic, record.key, record.value, (*kept, *headers), None, record)

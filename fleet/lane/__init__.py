@@ -35,7 +35,8 @@ from fleet.lane.agent import LaneAgent
 from fleet.lane.app import LaneApp
 from fleet.lane.config import LaneConfig
 from fleet.lane.dead_letter_limit import DeadLetterLimit
-from fleet.lane.effects import CancelTimer, DeadLetter, Delete, Effect, Emit, Put, SetTimer
+from fleet.lane.effects import CancelTimer, DeadLetter, Delete, Effect, Emit, Forward, Put, SetTimer
+from fleet.lane.headers import select_headers
 from fleet.lane.record import Chunk, Record
 from fleet.lane.repartition import Repartition
 from fleet.lane.state import State
@@ -52,6 +53,7 @@ __all__ = [
     "Effect",
     "Emit",
     "FatalError",
+    "Forward",
     "LaneAgent",
     "LaneApp",
     "LaneConfig",
@@ -65,4 +67,5 @@ __all__ = [
     "Timer",
     "TransientError",
     "main",
+    "select_headers",
 ]

@@ -4,31 +4,84 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.util import calc_crc32c
 
+from fleet import native
 from fleet.lane.clients import MAX_BATCH_BYTES
 
 if TYPE_CHECKING:
+    from fleet.lane.record import Record
     from fleet.lane.topics import TopicInfo
+
+Header: TypeAlias = tuple[str, bytes]
 
 RECORD_OVERHEAD_BYTES = 128
 """Room for a record's own framing and its batch header, generously."""
 
+_compiled = native.load("fleet.lane._records")
+_records: Any = _compiled
 
-class RecordBatch(BatchBuilder):  # type: ignore[misc] # the library has no types
-    """A batch under construction, without the library's serialisers and checks for each record."""
+
+class PythonBatch(BatchBuilder):  # type: ignore[misc] # the library has no types
+    """The library's batch, without its serialisers and checks for each record."""
 
     def __init__(self, limit_bytes: int, *, transactional: bool = True) -> None:
         super().__init__(limit_bytes, 0, is_transactional=int(transactional))
 
-    def add(self, now_ms: int, key: bytes | None, value: bytes | None, headers: list[Any]) -> bool:
+    def add(self, now_ms: int, key: bytes | None, value: bytes | None, headers: tuple[Header, ...]) -> bool:
         """Append a record; False where it does not fit any more. The first one is always taken."""
-        if self._builder.append(self._relative_offset, now_ms, key, value, headers) is None:
+        if self._builder.append(self._relative_offset, now_ms, key, value, [*headers]) is None:
             return False
         self._relative_offset += 1
         return True
+
+    def forward(self, now_ms: int, record: Record, headers: tuple[Header, ...]) -> bool:
+        """Append a record that was read, with `headers` after its own; see `add`."""
+        return self.add(now_ms, record.key, record.value, (*record.headers, *headers))
+
+
+class NativeBatch(BatchBuilder):  # type: ignore[misc] # the library has no types
+    """A batch that the compiled module writes: a forwarded record is copied, not taken apart."""
+
+    def __init__(self, limit_bytes: int, *, transactional: bool = True) -> None:
+        # Not the library's, which would make a builder of its own.
+        self._builder = _records.BatchWriter(limit_bytes, transactional)
+        self._relative_offset = 0
+        self._buffer: bytes | None = None
+        self._closed = False
+
+    def add(self, now_ms: int, key: bytes | None, value: bytes | None, headers: tuple[Header, ...]) -> bool:
+        """See `PythonBatch.add`."""
+        added: bool = self._builder.append(now_ms, key, value, headers)
+        self._relative_offset += added
+        return added
+
+    def forward(self, now_ms: int, record: Any, headers: tuple[Header, ...]) -> bool:
+        """See `PythonBatch.forward`."""
+        if type(record) is not _records.Record:
+            return self.add(now_ms, record.key, record.value, (*record.headers, *headers))
+        added: bool = self._builder.forward(now_ms, record, headers)
+        self._relative_offset += added
+        return added
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
+
+    def _build(self) -> bytes:
+        self.close()
+        if self._buffer is None:
+            self._buffer = self._builder.build(calc_crc32c)
+            del self._builder
+        built: bytes = self._buffer
+        return built
+
+
+RecordBatch: TypeAlias = PythonBatch | NativeBatch
+
+_new_batch: Any = PythonBatch if _compiled is None else NativeBatch
 
 
 class Batches:
@@ -46,25 +99,40 @@ class Batches:
         partition: int,
         key: bytes | None,
         value: bytes | None,
-        headers: Iterable[tuple[str, bytes]] = (),
+        headers: tuple[Header, ...] = (),
     ) -> bool:
         """Append one record, opening another batch where the last one is full.
 
         Returns:
             False, with nothing appended, where the topic takes no record of that size.
         """
-        listed = [*headers]
         batches = self.by_partition.get((topic, partition))
-        if batches is not None and batches[-1].add(self._now_ms, key, value, listed):
+        if batches is not None and batches[-1].add(self._now_ms, key, value, headers):
             return True
-        batch = RecordBatch(min(MAX_BATCH_BYTES, info.max_message_bytes), transactional=self._transactional)
-        batch.add(self._now_ms, key, value, listed)
+        batch = self._opened(info)
+        batch.add(self._now_ms, key, value, headers)
+        return self._is_kept(batch, topic, info, partition)
+
+    def forward(
+        self, topic: str, info: TopicInfo, partition: int, record: Record, headers: tuple[Header, ...]
+    ) -> bool:
+        """Append a record that was read, with `headers` after its own; see `add`."""
+        batches = self.by_partition.get((topic, partition))
+        if batches is not None and batches[-1].forward(self._now_ms, record, headers):
+            return True
+        batch = self._opened(info)
+        batch.forward(self._now_ms, record, headers)
+        return self._is_kept(batch, topic, info, partition)
+
+    def _opened(self, info: TopicInfo) -> RecordBatch:
+        limit_bytes = min(MAX_BATCH_BYTES, info.max_message_bytes)
+        batch: RecordBatch = _new_batch(limit_bytes, transactional=self._transactional)
+        return batch
+
+    def _is_kept(self, batch: RecordBatch, topic: str, info: TopicInfo, partition: int) -> bool:
         if batch.size() > info.max_message_bytes:
             return False
-        if batches is None:
-            self.by_partition[topic, partition] = [batch]
-        else:
-            batches.append(batch)
+        self.by_partition.setdefault((topic, partition), []).append(batch)
         return True
 
     def size_bytes(self) -> int:
@@ -78,7 +146,7 @@ class Batches:
                 batch.close()
 
 
-def record_bytes(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()) -> int:
+def record_bytes(key: bytes | None, value: bytes | None, headers: Iterable[Header] = ()) -> int:
     """Return an upper bound of a record's size in a batch of its own."""
     size = RECORD_OVERHEAD_BYTES + len(key or b"") + len(value or b"")
     for name, content in headers:

@@ -33,6 +33,39 @@ class Emit(msgspec.Struct, frozen=True, gc=False):
     cause: Any = None
 
 
+class Forward(msgspec.Struct, frozen=True, gc=False):
+    """Write the source record as it is to another topic: `Emit` of the same, without taking it apart.
+
+    Attributes:
+        topic: Target topic.
+        cause: The source record; it becomes the dead letter where the target refuses it.
+        added: Kafka headers that come after its own.
+        partition: Explicit target partition; None partitions by its key, as `Emit` does.
+    """
+
+    topic: str
+    cause: Any
+    added: Headers = ()
+    partition: int | None = None
+
+    @property
+    def key(self) -> bytes | None:
+        """Partition key: the source record's."""
+        key: bytes | None = self.cause.key
+        return key
+
+    @property
+    def value(self) -> bytes | None:
+        """Encoded value: the source record's."""
+        value: bytes | None = self.cause.value
+        return value
+
+    @property
+    def headers(self) -> Headers:
+        """Kafka headers: the source record's, and those that are added."""
+        return (*self.cause.headers, *self.added)
+
+
 class Put(msgspec.Struct, frozen=True, gc=False):
     """Set `key` of the agent's table `table` to `value` (JSON-serialisable, never mutated after)."""
 
@@ -91,4 +124,4 @@ class CancelTimer(msgspec.Struct, frozen=True, gc=False):
     domain: Domain = "event"
 
 
-Effect: TypeAlias = Emit | Put | Delete | DeadLetter | SetTimer | CancelTimer
+Effect: TypeAlias = Emit | Forward | Put | Delete | DeadLetter | SetTimer | CancelTimer

@@ -1,6 +1,7 @@
 """Lighter fetched records: the client's own, made in half the time and out of the garbage collector's sight.
 
-Making aiokafka's frozen dataclass for each record, and the collector walking the thousands of
+Where `fleet.lane._records` is compiled, `fetched_native` has still lighter ones; these are its twin in
+Python. Making aiokafka's frozen dataclass for each record, and the collector walking the thousands of
 them in a chunk, took a third of a worker's CPU time. Decoding, checksums and the book-keeping of
 aborted transactions stay the library's (aiokafka 0.14.0, pinned; see tests/unit/lane/test_fetched.py,
 which compares the two on random logs).
@@ -14,6 +15,8 @@ from typing import Any
 import msgspec
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
+
+from fleet import native
 
 _NO_HEADERS: tuple[tuple[str, bytes], ...] = ()
 
@@ -46,6 +49,21 @@ class FetchedRecord(msgspec.Struct, frozen=True, gc=False):
         return -1 if self.value is None else len(self.value)
 
 
+def light_record(topic: str, partition: int, record: Any) -> FetchedRecord:
+    """Return a record of the library's batches with the coordinates it lacks."""
+    headers = record.headers
+    return FetchedRecord(
+        topic,
+        partition,
+        record.offset,
+        record.timestamp,
+        record.timestamp_type,
+        record.key,
+        record.value,
+        tuple(headers) if headers else _NO_HEADERS,
+    )
+
+
 class LightRecords(fetcher.PartitionRecords):  # type: ignore[misc] # the library has no types
     """The records of one fetched partition, as `FetchedRecord`; with deserializers as the client's own."""
 
@@ -70,19 +88,9 @@ class LightRecords(fetcher.PartitionRecords):  # type: ignore[misc] # the librar
                     offset = record.offset
                     if offset < begin:
                         continue  # The batch was fetched for what follows it.
-                    headers = record.headers
                     # Before the record is given: a caller may stop at any.
                     self.next_fetch_offset = offset + 1
-                    yield FetchedRecord(
-                        topic,
-                        partition,
-                        offset,
-                        record.timestamp,
-                        record.timestamp_type,
-                        record.key,
-                        record.value,
-                        tuple(headers) if headers else _NO_HEADERS,
-                    )
+                    yield light_record(topic, partition, record)
             # The last offset of a batch stays when its last records are compacted away.
             self.next_fetch_offset = batch.next_offset
 
@@ -97,5 +105,12 @@ class LightRecords(fetcher.PartitionRecords):  # type: ignore[misc] # the librar
 
 
 def use_light_records() -> None:
-    """Let every consumer of this process give `FetchedRecord`, as the client has no setting for it."""
-    fetcher.PartitionRecords = LightRecords
+    """Let every consumer of this process give lighter records, as the client has no setting for it."""
+    if native.load("fleet.lane._records") is None:
+        fetcher.PartitionRecords = LightRecords
+        return
+    from fleet.lane import fetched_native  # noqa: PLC0415 - it needs the compiled module
+
+    fetcher.MemoryRecords = fetched_native.PlacedBatches
+    fetcher.PartitionRecords = fetched_native.PlacedRecords
+    fetcher.FetchResult = fetched_native.PlacedResult

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
 from fleet.errors import FatalError, PermanentError, TransientError
 from fleet.lane.batches import Batches, record_bytes
 from fleet.lane.dead_letters import claim_checks, dead_letter_headers
-from fleet.lane.effects import CancelTimer, DeadLetter, Delete, Effect, Emit, Put, SetTimer
+from fleet.lane.effects import CancelTimer, DeadLetter, Delete, Effect, Emit, Forward, Put, SetTimer
 from fleet.lane.errors import Lost
-from fleet.lane.partitioner import partition_of
+from fleet.lane.partitioner import partition_of, partition_of_record
 from fleet.lane.state import State
 from fleet.lane.store import DELETED, OFFSETS_KEY
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fleet.lane.topics import TopicInfo, Topics
 
 _UNTOUCHED: Final = object()
+
+Output: TypeAlias = Emit | Forward
 
 
 class RowRefusedError(PermanentError):
@@ -47,14 +49,14 @@ class Stage:
 
     state: State
     left: int = 0
-    emits: list[Emit] = field(default_factory=list)
+    emits: list[Output] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
     def take(self, effects: Iterable[Effect]) -> None:
         """Stage each effect as it is yielded, so that the function reads its own writes."""
         emits, staged = self.emits, self.state.staged
         for effect in effects:
-            if isinstance(effect, Emit):
+            if isinstance(effect, Emit | Forward):
                 emits.append(effect)
             elif isinstance(effect, Put):
                 staged[effect.table][effect.key] = effect.value
@@ -195,7 +197,7 @@ async def build(
     return batches
 
 
-def _targets(emits: list[Emit]) -> set[str]:
+def _targets(emits: list[Output]) -> set[str]:
     try:
         found = {emit.topic for emit in emits}
     except TypeError:
@@ -203,7 +205,7 @@ def _targets(emits: list[Emit]) -> set[str]:
     return {topic for topic in found if isinstance(topic, str)}
 
 
-def _with_outputs(agent: LaneAgent, emits: list[Emit], topics: Topics) -> tuple[Batches, list[DeadLetter]]:
+def _with_outputs(agent: LaneAgent, emits: list[Output], topics: Topics) -> tuple[Batches, list[DeadLetter]]:
     batches, refused = Batches(transactional=agent.guarantee == "exactly_once"), []
     for emit in emits:
         info = topics.get(emit.topic)
@@ -212,9 +214,12 @@ def _with_outputs(agent: LaneAgent, emits: list[Emit], topics: Topics) -> tuple[
     return batches, refused
 
 
-def _well_formed(agent: LaneAgent, emits: list[Emit], topics: Topics) -> tuple[list[Emit], list[DeadLetter]]:
+def _well_formed(
+    agent: LaneAgent, emits: list[Output], topics: Topics
+) -> tuple[list[Output], list[DeadLetter]]:
     """Split outputs into those that can be tried and dead letters of the causes of the others."""
-    sound, malformed = [], []
+    sound: list[Output] = []
+    malformed: list[DeadLetter] = []
     for emit in emits:
         try:
             _with_outputs(agent, [emit], topics)
@@ -228,21 +233,25 @@ def _well_formed(agent: LaneAgent, emits: list[Emit], topics: Topics) -> tuple[l
     return sound, malformed
 
 
-def _is_added(emit: Emit, info: TopicInfo, batches: Batches) -> bool:
+def _is_added(emit: Output, info: TopicInfo, batches: Batches) -> bool:
     """Add an output to its batch; False where its topic cannot take it."""
     partition = emit.partition
+    if partition is not None and not 0 <= partition < info.partitions:
+        return False
+    if isinstance(emit, Forward):
+        if partition is None:
+            partition = partition_of_record(emit.cause, info.partitions)
+        return batches.forward(emit.topic, info, partition, emit.cause, emit.added)
     if partition is None:
         if emit.key is not None:
             partition = partition_of(emit.key, info.partitions)
         else:
             # Deterministic, so that a chunk done again writes to the same place.
             partition = getattr(emit.cause, "partition", 0) % info.partitions
-    elif not 0 <= partition < info.partitions:
-        return False
     return batches.add(emit.topic, info, partition, emit.key, emit.value, emit.headers)
 
 
-def _refusal(emit: Emit, info: TopicInfo | None) -> DeadLetter:
+def _refusal(emit: Output, info: TopicInfo | None) -> DeadLetter:
     if info is None:
         reason, detail = "unknown_topic", f"target topic {emit.topic} does not exist"
     elif emit.partition is not None and not 0 <= emit.partition < info.partitions:
@@ -254,7 +263,7 @@ def _refusal(emit: Emit, info: TopicInfo | None) -> DeadLetter:
     return _set_aside(emit, reason, detail)
 
 
-def _set_aside(emit: Emit, reason: str, detail: str) -> DeadLetter:
+def _set_aside(emit: Output, reason: str, detail: str) -> DeadLetter:
     if emit.cause is None:
         raise FatalError(f"agent output refused: {detail}", hint="give the effect its cause")
     return DeadLetter(emit.cause, reason, "produce", detail)
@@ -275,7 +284,7 @@ def _add_dead_letters(agent: LaneAgent, stage: Stage, topics: Topics, batches: B
             message = f"{agent.name}: a dead letter without its source record ({error})"
             raise FatalError(message, hint="give DeadLetter, and each Emit as its cause, a record") from error
         key, value, headers = _fitting(letter, headers, info)
-        batches.add(agent.dead_letters, info, partition, key, value, headers)
+        batches.add(agent.dead_letters, info, partition, key, value, tuple(headers))
 
 
 def _fitting(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from fleet.lane import DeadLetter, Effect, Emit, Record
+from fleet.lane import DeadLetter, Effect, Emit, Forward, Record
 from fleet.lane.agent import Process
 from fleet.lane.staging import Stage
 from fleet.lane.state import State
@@ -25,7 +25,7 @@ class Partition:
 
     def __init__(self, process: Process, tables: Iterable[str] = (), *, number: int = 0) -> None:
         self.tables = {name: MemoryStore() for name in tables}
-        self.emits: list[Emit] = []
+        self.emits: list[Emit | Forward] = []
         self.dead_letters: list[DeadLetter] = []
         self._process = process
         self._number = number
@@ -44,7 +44,7 @@ class Partition:
         """Return the committed rows of a table."""
         return dict(self.tables[table].items())
 
-    def to(self, topic: str) -> list[Emit]:
+    def to(self, topic: str) -> list[Emit | Forward]:
         """Return what was emitted to a topic, in order."""
         return [emit for emit in self.emits if emit.topic == topic]
 

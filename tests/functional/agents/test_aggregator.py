@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agents.aggregator.aggregate import FINALS, LATE, UPDATES, Aggregator
 from agents.aggregator.domain.aggregation import OPEN, PROGRESS, ROWS, Aggregation
 from agents.aggregator.domain.windows import DAY_MS
-from fleet.lane import Emit
+from fleet.lane import Emit, Forward
 from fleet.lane.effects import Headers
 from schemas.codec import Codec
 from tests.support.agents_claims import NPI, TIME, a_claim
@@ -51,7 +51,7 @@ def event(codec: Codec, offset: int = 0, headers: Headers = (), **fields: Any) -
     return SourceRecord(value, offset, key, "canonical.claim", 0, published_ms, headers)
 
 
-def read(codec: Codec, emits: list[Emit]) -> list[dict[str, Any]]:
+def read(codec: Codec, emits: list[Emit | Forward]) -> list[dict[str, Any]]:
     """Return the results in some outputs."""
     return [codec.decode(emit.value or b"") for emit in emits]
 

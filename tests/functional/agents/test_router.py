@@ -11,7 +11,7 @@ from agents.router.domain.routing import RuleSet
 from agents.router.domain.rule import parse_rule
 from agents.router.route import COUNTS, Router, active_rules, parse_row
 from fleet.errors import TransientError
-from fleet.lane import Emit
+from fleet.lane import Emit, Forward
 from fleet.lane.effects import Headers
 from schemas.codec import Codec
 from tests.support.agents_claims import a_claim
@@ -64,11 +64,10 @@ def encoded(codec: Codec, **fields: Any) -> bytes:
 
 
 def test_a_copy_is_the_event_verbatim(codec: Codec) -> None:
-    """Key, value and headers of a match are the source's bytes, plus the rule that asked for it."""
+    """A match is forwarded as it is, with the rule that asked for it."""
     record = event(encoded(codec, charge="1500.00"))
     partition = new_partition(codec).chunk([record], rules("event.total_charge > 1000"))
-    headers = (*HEADERS, ("fleet_rule", b"r0@3"))
-    assert partition.emits == [Emit("team.t0", record.key, record.value, headers, None, record)]
+    assert partition.emits == [Forward("team.t0", record, (("fleet_rule", b"r0@3"),))]
     assert partition.dead_letters == []
 
 
@@ -76,7 +75,9 @@ def test_an_earlier_rule_is_not_passed_on(codec: Codec) -> None:
     """An event that was routed before carries only the rule that routed it last."""
     record = event(encoded(codec), headers=(*HEADERS, ("fleet_rule", b"old@1")))
     (emit,) = new_partition(codec).chunk([record], rules("true")).emits
-    assert [value for name, value in emit.headers if name == "fleet_rule"] == [b"r0@3"]
+    assert emit == Emit(
+        "team.t0", record.key, record.value, (*HEADERS, ("fleet_rule", b"r0@3")), None, record
+    )
 
 
 def test_a_topic_gets_an_event_once(codec: Codec) -> None:
@@ -127,8 +128,9 @@ async def test_an_event_that_cannot_be_read_is_one_dead_letter(value: bytes | No
 
 def test_a_rule_on_attributes_routes_what_nobody_can_read(codec: Codec) -> None:
     """Where no rule reads fields nothing is decoded, so even an opaque value is copied."""
-    partition = new_partition(codec).chunk([event(b"opaque")], rules('attributes.id == "1"'))
-    assert [emit.value for emit in partition.emits] == [b"opaque"]
+    record = event(b"opaque")
+    partition = new_partition(codec).chunk([record], rules('attributes.id == "1"'))
+    assert [emit.cause for emit in partition.emits] == [record]
     assert partition.dead_letters == []
 
 
@@ -178,3 +180,37 @@ def test_a_row_of_the_rules_topic_holds_the_rule_of_its_key() -> None:
         parse_row("b", text)
     with pytest.raises(RuleError, match="nested too deeply"):
         parse_row("a", b"[" * 100_000)
+
+
+def test_events_of_one_type_are_decided_anew_by_other_headers(codec: Codec) -> None:
+    """What is remembered goes by all headers that a rule reads, and by the topic where there is no type."""
+    active = rules('attributes.region == "TX"', 'attributes.region == "OH"')
+    with_region = [
+        event(b"opaque", headers=(*HEADERS[:2], ("ce_region", region)))
+        for region in (b"TX", b"OH", b"XX", b"TX", b"\xff")
+    ]
+    untyped = event(b"opaque", headers=(("ce_region", b"TX"),))
+    elsewhere = SourceRecord(b"opaque", 9, b"k", "canonical.other", 2, headers=untyped.headers)
+    partition = new_partition(codec).chunk([*with_region, untyped, elsewhere], active)
+    assert [(emit.topic, emit.cause) for emit in partition.emits] == [
+        ("team.t0", with_region[0]),
+        ("team.t1", with_region[1]),
+        ("team.t0", with_region[3]),
+        ("team.t0", untyped),
+    ]
+
+
+def test_new_rules_are_decided_by_at_once(codec: Codec) -> None:
+    """Nothing that an earlier snapshot decided is remembered for the next."""
+    partition = new_partition(codec)
+    for condition, copies in (('attributes.id == "1"', 1), ('attributes.id == "2"', 1), ("true", 2)):
+        partition.chunk([event(b"opaque")], rules(condition))
+        assert len(partition.emits) == copies
+
+
+def test_what_is_remembered_is_bounded(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules on the identity of events decide each anew, right all the same."""
+    monkeypatch.setattr("agents.router.deciding.MAX_REMEMBERED", 3)
+    events = [event(b"opaque", headers=(("ce_id", b"%d" % (at % 5)), HEADERS[1])) for at in range(20)]
+    partition = new_partition(codec).chunk(events, rules('attributes.id == "4"'))
+    assert [emit.cause for emit in partition.emits] == events[4::5]

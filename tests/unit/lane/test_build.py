@@ -200,7 +200,7 @@ async def test_a_dead_letter_fits_whatever_is_large(source: SourceRecord) -> Non
 def test_the_size_bound_holds(key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
     """A record that is within a limit by the bound is within it in a batch of its own."""
     batches = Batches()
-    batches.add("out", TopicInfo(1, 1_000_000), 0, key, value, headers)
+    batches.add("out", TopicInfo(1, 1_000_000), 0, key, value, tuple(headers))
     batches.close()
     (builder,) = batches.by_partition["out", 0]
     assert len(builder._build()) <= record_bytes(key, value, headers)

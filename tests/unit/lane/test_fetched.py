@@ -7,6 +7,7 @@ from dataclasses import fields
 from itertools import islice
 from typing import Any
 
+import pytest
 from aiokafka import ConsumerRecord
 from aiokafka.consumer import fetcher
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -15,8 +16,16 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet import native
 from fleet.lane.fetched import LightRecords
 
+fetched_native: Any = None
+if native.load("fleet.lane._records") is not None:
+    from fleet.lane import fetched_native
+
+OWN: Any = LightRecords.__base__
+LIGHT: list[Any] = [LightRecords] if fetched_native is None else [LightRecords, fetched_native.PlacedRecords]
+each_kind = pytest.mark.parametrize("kind", LIGHT)
 PARTITION = TopicPartition("claims", 3)
 WRITTEN = [
     (b"k0", b"v0", []),
@@ -36,10 +45,20 @@ def batch(*, producer_id: int | None = None) -> bytes:
     return bytes(builder._build())
 
 
-def records(kind: Any, content: bytes, *, start: int = 0, aborted: Any = (), decode: Any = None) -> Any:
+def records(
+    kind: Any,
+    content: bytes,
+    *,
+    start: int = 0,
+    aborted: Any = (),
+    decode: Any = None,
+    isolation: int = fetcher.READ_COMMITTED,
+    check: bool = True,
+) -> Any:
     """Return the records of `content`, made by `kind`."""
-    parsed = MemoryRecords(content)
-    return kind(PARTITION, parsed, list(aborted), start, decode, decode, True, fetcher.READ_COMMITTED)  # noqa: FBT003
+    placed = fetched_native is not None and kind is fetched_native.PlacedRecords
+    log = fetched_native.PlacedBatches(content) if placed else MemoryRecords(content)
+    return kind(PARTITION, log, sorted(aborted), start, decode, decode, check, isolation)
 
 
 def values(record: Any) -> list[Any]:
@@ -47,29 +66,33 @@ def values(record: Any) -> list[Any]:
     return [getattr(record, field.name) for field in fields(ConsumerRecord)]
 
 
-def test_attributes_are_the_clients() -> None:
+@each_kind
+def test_attributes_are_the_clients(kind: Any) -> None:
     """A release of the client that changes its record is noticed."""
-    light = next(iter(records(LightRecords, batch())))
+    light = next(iter(records(kind, batch())))
     assert all(hasattr(light, field.name) for field in fields(ConsumerRecord))
 
 
-def test_records_equal_the_clients_own() -> None:
+@each_kind
+def test_records_equal_the_clients_own(kind: Any) -> None:
     """Offsets, timestamps, null keys and values, sizes and repeated headers are the same."""
-    own = list(records(LightRecords.__base__, batch()))
-    light = list(records(LightRecords, batch()))
+    own = list(records(OWN, batch()))
+    light = list(records(kind, batch()))
     assert {type(record) for record in own} == {ConsumerRecord}
     assert [values(record) for record in light] == [values(record) for record in own]
     assert [(record.key, record.value, list(record.headers)) for record in light] == WRITTEN
 
 
-def test_records_before_the_position_are_left_out() -> None:
+@each_kind
+def test_records_before_the_position_are_left_out(kind: Any) -> None:
     """A batch fetched from its middle gives only what comes from there on."""
-    assert [record.offset for record in records(LightRecords, batch(), start=2)] == [2]
+    assert [record.offset for record in records(kind, batch(), start=2)] == [2]
 
 
-def test_position_follows_the_records_taken() -> None:
+@each_kind
+def test_position_follows_the_records_taken(kind: Any) -> None:
     """A caller that stops early goes on with the next record, not after the batch."""
-    fetched = records(LightRecords, batch())
+    fetched = records(kind, batch())
     for _ in fetched:
         break
     assert fetched.next_fetch_offset == 1
@@ -78,23 +101,26 @@ def test_position_follows_the_records_taken() -> None:
     assert list(fetched) == []
 
 
-def test_aborted_transactions_are_left_out() -> None:
+@each_kind
+def test_aborted_transactions_are_left_out(kind: Any) -> None:
     """Records of a producer whose transaction was aborted are skipped, those of another are not."""
-    assert list(records(LightRecords, batch(producer_id=9), aborted=ABORTED_BY_9)) == []
-    assert len(list(records(LightRecords, batch(producer_id=8), aborted=ABORTED_BY_9))) == len(WRITTEN)
+    assert list(records(kind, batch(producer_id=9), aborted=ABORTED_BY_9)) == []
+    assert len(list(records(kind, batch(producer_id=8), aborted=ABORTED_BY_9))) == len(WRITTEN)
 
 
-def test_deserializers_are_applied() -> None:
+@each_kind
+def test_deserializers_are_applied(kind: Any) -> None:
     """A consumer with deserializers gets what they return."""
-    decoded = records(LightRecords, batch(), decode=lambda raw: raw and raw.decode())
+    decoded = records(kind, batch(), decode=lambda raw: raw and raw.decode())
     assert [(record.key, record.value) for record in decoded] == [("k0", "v0"), (None, "v1"), ("k2", None)]
 
 
 def test_client_makes_light_records() -> None:
-    """The client takes its records by the name that the lane replaces."""
+    """The client takes its records by the names that the lane replaces."""
     importlib.import_module("fleet.lane.clients")
-    assert fetcher.PartitionRecords is LightRecords
-    assert "PartitionRecords" in fetcher.Fetcher._proc_fetch_request.__code__.co_names
+    assert fetcher.PartitionRecords is LIGHT[-1]
+    used = fetcher.Fetcher._proc_fetch_request.__code__.co_names
+    assert {"PartitionRecords", "MemoryRecords", "FetchResult"} <= set(used)
 
 
 def piece(base_offset: int, kind: str, producer_id: int, count: int) -> bytes:
@@ -117,6 +143,7 @@ PIECES = st.tuples(
 )
 
 
+@each_kind
 @given(
     st.lists(PIECES, max_size=8),
     st.integers(0, 12),
@@ -125,6 +152,7 @@ PIECES = st.tuples(
     st.integers(0, 6),
 )
 def test_any_log_is_read_as_the_client_reads_it(
+    kind: Any,
     pieces: list[tuple[str, int, int]],
     start: int,
     aborted: set[tuple[int, int]],
@@ -133,17 +161,16 @@ def test_any_log_is_read_as_the_client_reads_it(
 ) -> None:
     """Records and positions are the client's own, whatever is committed, aborted or before the start."""
     content, offset = b"", 0
-    for kind, producer_id, count in pieces:
-        content += piece(offset, kind, producer_id, count)
-        offset += 1 if kind in {"commit", "abort"} else count
+    for name, producer_id, count in pieces:
+        content += piece(offset, name, producer_id, count)
+        offset += 1 if name in {"commit", "abort"} else count
 
     def read(kind: Any) -> list[Any]:
-        log = MemoryRecords(content)
-        found = kind(PARTITION, log, sorted(aborted), start, None, None, 0, isolation)
+        found = records(kind, content, start=start, aborted=aborted, isolation=isolation, check=False)
         rest = iter(found)
         some = [(values(record), found.next_fetch_offset) for record in islice(rest, taken)]
         if len(some) == taken:
             some += [(values(record), found.next_fetch_offset) for record in rest]
         return [*some, found.next_fetch_offset]
 
-    assert read(LightRecords) == read(LightRecords.__base__)
+    assert read(kind) == read(OWN)

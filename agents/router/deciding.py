@@ -1,0 +1,120 @@
+"""Deciding a record by one snapshot of rules, with what its headers decide remembered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from fleet.lane import Record, select_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agents.router.domain.routing import Decision, RuleSet, Target
+    from schemas.codec import Codec
+
+RULE_HEADER: Final = "fleet_rule"
+MAX_REMEMBERED: Final = 10_000
+
+_Values: TypeAlias = tuple[bytes | str | None, ...]
+
+
+class Copy(NamedTuple):
+    """A copy to make: the topic, its rule as counts name it, and the headers to add."""
+
+    topic: str
+    label: str
+    headers: tuple[tuple[str, bytes]]
+
+
+class Verdict(NamedTuple):
+    """What becomes of a record.
+
+    Attributes:
+        decision: What the rules say.
+        copies: The copies to make of it.
+        is_copy: Whether it has the header of a rule, which its own copies have in place of that.
+    """
+
+    decision: Decision
+    copies: tuple[Copy, ...]
+    is_copy: bool
+
+
+class _Event(NamedTuple):
+    """What the headers of a record say where its fields have to be looked at too."""
+
+    type: str
+    attributes: Mapping[str, str]
+    is_copy: bool
+
+
+class Decider:
+    """Decides records by `rules`.
+
+    Where no rule of an event type reads fields, events with the same values of the headers that rules
+    read have the same verdict: it is worked out once.
+
+    Args:
+        rules: The snapshot.
+        codec: Decodes events, where a rule reads their fields.
+    """
+
+    def __init__(self, rules: RuleSet, codec: Codec) -> None:
+        self.rules = rules
+        self._codec = codec
+        self._names = ("type", *sorted(rules.attributes - {"type"}))
+        self._select = select_headers([RULE_HEADER, *(f"ce_{name}" for name in self._names)])
+        self._known: dict[_Values, Verdict | _Event] = {}
+        self._copies: dict[tuple[Target, ...], tuple[Copy, ...]] = {}
+
+    def decide(self, record: Record) -> Verdict:
+        """Return what becomes of `record`.
+
+        Raises:
+            EventfleetError: A rule reads its fields, and it cannot be decoded.
+        """
+        values: _Values = self._select(record)
+        if values[1] is None:
+            values = (*values, record.topic)
+        known = self._known.get(values)
+        if known is None:
+            known = self._learnt(values, record.topic)
+        if type(known) is Verdict:
+            return known
+        return self._by_fields(known, record)  # type: ignore[arg-type] # there are only these two
+
+    def _learnt(self, values: _Values, topic: str) -> Verdict | _Event:
+        of_rule, *found = values
+        attributes = {
+            name: value.decode(errors="replace")
+            for name, value in zip(self._names, found, strict=False)
+            if isinstance(value, bytes)
+        }
+        event = _Event(attributes.get("type") or topic, attributes, of_rule is not None)
+        known: Verdict | _Event = event
+        if not self.rules.reads_fields(event.type):
+            known = self._verdict(self.rules.decide(event.type, attributes, dict), is_copy=event.is_copy)
+        if len(self._known) >= MAX_REMEMBERED:
+            self._known.clear()
+        self._known[values] = known
+        return known
+
+    def _by_fields(self, event: _Event, record: Record) -> Verdict:
+        wanted = self.rules.fields_of(event.type)
+        decision = self.rules.decide(
+            event.type, event.attributes, lambda: self._codec.project(record.value or b"", wanted)
+        )
+        return self._verdict(decision, is_copy=event.is_copy)
+
+    def _verdict(self, decision: Decision, *, is_copy: bool) -> Verdict:
+        copies = self._copies.get(decision.targets)
+        if copies is None:
+            if len(self._copies) >= MAX_REMEMBERED:
+                self._copies.clear()
+            copies = self._copies[decision.targets] = tuple(map(_copy, decision.targets))
+        return Verdict(decision, copies, is_copy)
+
+
+def _copy(target: Target) -> Copy:
+    label = f"{target.rule}@{target.version}"
+    return Copy(target.topic, label, ((RULE_HEADER, label.encode()),))
