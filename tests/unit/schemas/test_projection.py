@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
@@ -13,13 +14,19 @@ from fastavro.utils import generate_one
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet import native
 from fleet.errors import PermanentError, TransientError
 from schemas.catalogue import CATALOGUE, load_avsc
 from schemas.codec import Codec
-from schemas.projection import ProjectionError, compile_projection
+from schemas.projection import ProjectionError, projected
+from schemas.projection.program import ProgramWriter
+from schemas.projection.source import SourceWriter
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+_compiled: Any = native.load("schemas.projection._run")
+WRITERS: list[Callable[[], Any]] = [SourceWriter]
+if _compiled is not None:
+    WRITERS.append(lambda: ProgramWriter(_compiled))
+each_writer = pytest.mark.parametrize("writer", WRITERS, ids=["Python", "compiled"][: len(WRITERS)])
 
 PLAIN = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"]
 LOGICAL = [
@@ -93,15 +100,16 @@ def distinct(schema: Any) -> bool:
     return True
 
 
+@each_writer
 @settings(max_examples=150, deadline=None)
 @given(records(types).filter(distinct), st.data())
-def test_it_reads_what_a_whole_decode_reads(schema: Any, data: st.DataObject) -> None:
+def test_it_reads_what_a_whole_decode_reads(writer: Any, schema: Any, data: st.DataObject) -> None:
     """For any schema, value and choice of fields the projection gives those fields as fastavro does."""
     parsed = parse_schema(schema)
     value = encoded(parsed, generate_one(parsed))
     fields = [field["name"] for field in schema["fields"]]
     wanted = data.draw(st.sets(st.sampled_from(fields)) if fields else st.just(set()))
-    found = compile_projection(parsed, wanted)(b"\0\0\0\0\1" + value, 5)
+    found = projected(writer(), parsed, wanted)(b"\0\0\0\0\1" + value, 5)
     assert same(found, {name: each for name, each in whole(parsed, value).items() if name in wanted})
 
 
@@ -109,9 +117,12 @@ CLAIM = parse_schema(load_avsc(CATALOGUE / "avro" / "canonical.claim.avsc"))
 SAMPLE = encoded(CLAIM, generate_one(CLAIM))
 
 
+@each_writer
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_damaged_bytes_are_refused_or_read_as_a_whole_decode_reads_them(data: st.DataObject) -> None:
+def test_damaged_bytes_are_refused_or_read_as_a_whole_decode_reads_them(
+    writer: Any, data: st.DataObject
+) -> None:
     """A claim that is cut, lengthened or changed in a byte ends as in a whole decode, in what is wanted."""
     value = bytearray(SAMPLE)
     at = data.draw(st.integers(0, len(value) - 1))
@@ -123,7 +134,7 @@ def test_damaged_bytes_are_refused_or_read_as_a_whole_decode_reads_them(data: st
     else:
         value[at] = data.draw(st.integers(0, 255))
     wanted = {"claim_id", "member_id", "payer"}
-    project = compile_projection(CLAIM, wanted)
+    project = projected(writer(), CLAIM, wanted)
     found, full = outcome(lambda: project(bytes(value), 0)), outcome(lambda: whole(CLAIM, bytes(value)))
     if full is not None:
         assert found is not None
@@ -141,7 +152,8 @@ def outcome(decode: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         return None
 
 
-def test_a_block_with_its_size_in_bytes_is_stepped_over() -> None:
+@each_writer
+def test_a_block_with_its_size_in_bytes_is_stepped_over(writer: Any) -> None:
     """A negative count is followed by the block's size, as other writers than fastavro write it."""
     schema = {
         "type": "record",
@@ -153,10 +165,11 @@ def test_a_block_with_its_size_in_bytes_is_stepped_over() -> None:
     }
     value = bytes([3, 4, 2, 4, 0, 14])  # count -2, size 2, items 1 and 2, end; x is 7
     assert whole(parse_schema(schema), value) == {"l": [1, 2], "x": 7}
-    assert compile_projection(schema, {"x"})(value, 0) == {"x": 7}
+    assert projected(writer(), schema, {"x"})(value, 0) == {"x": 7}
 
 
-def test_a_number_of_many_bytes_is_read() -> None:
+@each_writer
+def test_a_number_of_many_bytes_is_read(writer: Any) -> None:
     """Long numbers and texts, of more than one length byte, are read whole."""
     schema = {
         "type": "record",
@@ -169,12 +182,13 @@ def test_a_number_of_many_bytes_is_read() -> None:
     }
     value = {"n": -(2**63), "t": "é" * 100, "d": math.pi}
     data = encoded(parse_schema(schema), value)
-    assert compile_projection(schema, {"n", "t"})(data, 0) == {"n": value["n"], "t": value["t"]}
+    assert projected(writer(), schema, {"n", "t"})(data, 0) == {"n": value["n"], "t": value["t"]}
     with pytest.raises(ProjectionError):
-        compile_projection(schema, {"n"})(b"\xff" * 40, 0)
+        projected(writer(), schema, {"n"})(b"\xff" * 40, 0)
 
 
-def test_a_schema_that_refers_to_itself_is_not_projected() -> None:
+@each_writer
+def test_a_schema_that_refers_to_itself_is_not_projected(writer: Any) -> None:
     """A list of itself has no end that could be written out; the codec then decodes such values whole."""
     schema = {
         "type": "record",
@@ -182,7 +196,7 @@ def test_a_schema_that_refers_to_itself_is_not_projected() -> None:
         "fields": [{"name": "x", "type": "int"}, {"name": "next", "type": ["null", "Chain"]}],
     }
     with pytest.raises(ProjectionError):
-        compile_projection(parse_schema(schema), {"x"})
+        projected(writer(), parse_schema(schema), {"x"})
     codec = codec_of({7: schema})
     value = b"\0\0\0\0\7" + encoded(parse_schema(schema), {"x": 3, "next": {"x": 4, "next": None}})
     assert codec.project(value, frozenset({"x"}))["x"] == 3
@@ -237,3 +251,22 @@ def test_values_that_are_read_as_another_schema_are_decoded_whole() -> None:
     codec = codec_of({7: writer}, readers=[reader])
     value = b"\0\0\0\0\7" + encoded(parse_schema(writer), {"n": 4})
     assert codec.project(value, frozenset({"more"})) == {"n": 4.0, "more": "x"}
+
+
+@each_writer
+@pytest.mark.parametrize("precision", [1, 4, 9, 18, 30])
+@pytest.mark.parametrize(
+    "number", [0, 1, -1, 9999, -123456, 10**15 - 1, -(10**16), 10**17 + 5, 12345678901234567890]
+)
+def test_decimals_are_exact(writer: Any, precision: int, number: int) -> None:
+    """Of any size and sign, and rounded where the schema allows fewer digits, as fastavro does."""
+    kind = {
+        "type": "bytes",
+        "logicalType": "decimal",
+        "precision": precision,
+        "scale": 2 if precision > 1 else 0,
+    }
+    schema = parse_schema({"type": "record", "name": "R", "fields": [{"name": "d", "type": kind}]})
+    unscaled = number.to_bytes((number.bit_length() + 8) // 8, "big", signed=True)
+    value = bytes([len(unscaled) * 2]) + unscaled
+    assert same(projected(writer(), schema, {"d"})(value, 0), whole(schema, value))

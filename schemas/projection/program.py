@@ -1,0 +1,101 @@
+"""A projection as a program for the compiled `schemas.projection._run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from schemas.projection.walk import Projection, Walk, decimal_of, fail
+
+
+class ProgramWriter(Walk[int]):
+    """Writes the program, an operation at a time; a target is the place of its name among the constants.
+
+    Args:
+        compiled: The module that runs it.
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        self._run = compiled
+        self._op = compiled.Op
+        self._code: list[int] = []
+        self._constants: list[Any] = []
+
+    def compiled(self) -> Projection:
+        """See `Walk.compiled`."""
+        program: Projection = self._run.Program([*self._code, self._op.END], tuple(self._constants), fail)
+        return program
+
+    def _write(self, *code: int) -> None:
+        self._code += code
+
+    def _bind(self, constant: Any) -> int:
+        self._constants.append(constant)
+        return len(self._constants) - 1
+
+    def read(self, name: str, schema: Any) -> None:
+        """See `Walk.read`."""
+        self.value(self._bind(name), schema, depth=0)
+
+    def record(self, target: int, fields: list[Any], depth: int) -> None:
+        """See `Walk.record`."""
+        self._write(self._op.OPEN, target)
+        for field in fields:
+            self.value(self._bind(field["name"]), field["type"], depth + 1)
+        self._write(self._op.CLOSE)
+
+    def plain(self, target: int, schema: Any, kind: str) -> None:
+        """See `Walk.plain`."""
+        op = self._op
+        if kind == "enum":
+            self._write(op.ENUM, target, self._bind(tuple(schema["symbols"])))
+            return
+        reads = {"null": op.NONE, "boolean": op.BOOLEAN, "string": op.TEXT, "bytes": op.RAW}
+        self._write(reads.get(kind, op.LONG), target)
+
+    def decimal(self, target: int, schema: Any) -> None:
+        """See `Walk.decimal`."""
+        rounded = self._bind(decimal_of(schema))
+        self._write(self._op.DECIMAL, target, schema.get("scale", 0), schema["precision"], rounded)
+
+    def call(self, target: int, reader: Callable[[bytes, int], tuple[Any, int]]) -> None:
+        """See `Walk.call`."""
+        self._write(self._op.CALL, target, self._bind(reader))
+
+    def fixed(self, size: int) -> None:
+        """See `Walk.fixed`."""
+        self._write(self._op.FIXED, size)
+
+    def number(self) -> None:
+        """See `Walk.number`."""
+        self._write(self._op.NUMBER)
+
+    def length(self) -> None:
+        """See `Walk.length`."""
+        self._write(self._op.LENGTH)
+
+    def union(self, branches: list[Any], one: Callable[[Any], None]) -> None:
+        """See `Walk.union`."""
+        self._write(self._op.UNION, len(branches))
+        table = len(self._code)
+        self._write(*[0] * len(branches))
+        ends = []
+        for place, branch in enumerate(branches):
+            self._code[table + place] = len(self._code)
+            one(branch)
+            self._write(self._op.JUMP, 0)
+            ends.append(len(self._code) - 1)
+        for end in ends:
+            self._code[end] = len(self._code)
+
+    def blocks(self, item: Callable[[], None], depth: int) -> None:
+        """See `Walk.blocks`."""
+        start = len(self._code)
+        self._write(self._op.BLOCKS, depth, 0, 1)
+        first = len(self._code)
+        item()
+        if len(self._code) == first:
+            self._code[start + 3] = 0
+        else:
+            self._write(self._op.AGAIN, depth, first, start)
+        self._code[start + 2] = len(self._code)

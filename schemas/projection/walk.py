@@ -1,0 +1,179 @@
+"""The walk over a schema, the same for both forms of a projection."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from decimal import Context, Decimal
+from io import BytesIO
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar
+
+from fastavro import parse_schema, schemaless_reader
+
+Projection: TypeAlias = Callable[[bytes, int], dict[str, Any]]
+Target = TypeVar("Target")
+
+MAX_NESTING: Final = 12
+MAX_BRANCHES: Final = 64  # The index of any more takes a second byte.
+_FIXED_BYTES: Final = {"null": 0, "boolean": 1, "float": 4, "double": 8}
+_READ: Final = frozenset({"null", "boolean", "int", "long", "string", "bytes", "enum"})
+
+
+class ProjectionError(ValueError):
+    """The bytes are not of the schema, or the schema cannot be stepped over."""
+
+
+class Walk(ABC, Generic[Target]):
+    """Goes over the fields of a record; what is to be done with each is written by a subclass.
+
+    `Target` is where a value goes.
+    """
+
+    @abstractmethod
+    def compiled(self) -> Projection:
+        """Return the projection that was written."""
+
+    @abstractmethod
+    def read(self, name: str, schema: Any) -> None:
+        """Read a field of the record."""
+
+    @abstractmethod
+    def record(self, target: Target, fields: list[Any], depth: int) -> None:
+        """Read a record within the record, each field by `value`."""
+
+    @abstractmethod
+    def plain(self, target: Target, schema: Any, kind: str) -> None:
+        """Read a value of a type in `_READ`."""
+
+    @abstractmethod
+    def decimal(self, target: Target, schema: Any) -> None:
+        """Read a decimal in bytes."""
+
+    @abstractmethod
+    def call(self, target: Target, reader: Callable[[bytes, int], tuple[Any, int]]) -> None:
+        """Read a value by a function that returns it, and where it ends."""
+
+    @abstractmethod
+    def union(self, branches: list[Any], one: Callable[[Any], None]) -> None:
+        """Do `one` of a branch, by the number before the value."""
+
+    @abstractmethod
+    def fixed(self, size: int) -> None:
+        """Step over so many bytes."""
+
+    @abstractmethod
+    def number(self) -> None:
+        """Step over a number."""
+
+    @abstractmethod
+    def length(self) -> None:
+        """Step over a length and as many bytes."""
+
+    @abstractmethod
+    def blocks(self, item: Callable[[], None], depth: int) -> None:
+        """Step over blocks, each of a count and as many items."""
+
+    def value(self, target: Target, schema: Any, depth: int) -> None:
+        """Read a value into `target`.
+
+        Raises:
+            ProjectionError: The schema nests too deeply, or is none.
+        """
+        if depth > MAX_NESTING:
+            raise ProjectionError("the schema nests too deeply")
+        if isinstance(schema, list):
+            self._choose(schema, lambda branch: self.value(target, branch, depth + 1))
+            return
+        kind = schema if isinstance(schema, str) else schema["type"]
+        logical = None if isinstance(schema, str) else schema.get("logicalType")
+        if isinstance(kind, dict | list):
+            if logical is not None:
+                raise ProjectionError("the schema has a logical type of a type of its own")
+            self.value(target, kind, depth + 1)
+        elif logical == "decimal" and kind == "bytes":
+            self.decimal(target, schema)
+        elif kind == "record" and logical is None:
+            self.record(target, schema["fields"], depth)
+        elif kind not in _READ or logical is not None:
+            # What is composed otherwise, or of another logical type, is fastavro's to read.
+            self.call(target, _reader_of(schema))
+        else:
+            self.plain(target, schema, kind)
+
+    def skip(self, schema: Any, depth: int) -> None:
+        """Step over a value.
+
+        Raises:
+            ProjectionError: The schema nests too deeply, or is none.
+        """
+        if depth > MAX_NESTING:
+            raise ProjectionError("the schema nests too deeply")
+        if isinstance(schema, list):
+            self._choose(schema, lambda branch: self.skip(branch, depth + 1))
+            return
+        kind = schema if isinstance(schema, str) else schema["type"]
+        if isinstance(kind, dict | list):
+            self.skip(kind, depth)
+        elif kind == "record":
+            for field in schema["fields"]:
+                self.skip(field["type"], depth)
+        elif kind in {"array", "map"}:
+            self._skip_blocks(schema, kind, depth)
+        else:
+            self._skip_leaf(schema, kind)
+
+    def _choose(self, branches: list[Any], one: Callable[[Any], None]) -> None:
+        if len(branches) > MAX_BRANCHES:
+            raise ProjectionError("the schema has a union of too many types")
+        self.union(branches, one)
+
+    def _skip_blocks(self, schema: Any, kind: str, depth: int) -> None:
+        def item() -> None:
+            if kind == "map":
+                self.length()
+            self.skip(schema["items" if kind == "array" else "values"], depth + 1)
+
+        self.blocks(item, depth)
+
+    def _skip_leaf(self, schema: Any, kind: str) -> None:
+        size = int(schema["size"]) if kind == "fixed" else _FIXED_BYTES.get(kind)
+        if size is not None:
+            if size:
+                self.fixed(size)
+        elif kind in {"int", "long", "enum"}:
+            self.number()
+        elif kind in {"string", "bytes"}:
+            self.length()
+        else:
+            raise ProjectionError("the schema has a type that is not Avro's")
+
+
+def decimal_of(schema: Any) -> Callable[[bytes], Decimal]:
+    """Return what makes a decimal of its unscaled bytes, as fastavro does."""
+    context, scale = Context(prec=schema["precision"]), -schema.get("scale", 0)
+
+    def decimal(unscaled: bytes) -> Decimal:
+        number = context.create_decimal(int.from_bytes(unscaled, "big", signed=True))
+        return number.scaleb(scale, context)
+
+    return decimal
+
+
+def _reader_of(schema: Any) -> Callable[[bytes, int], tuple[Any, int]]:
+    parsed = parse_schema(schema)
+
+    def read(value: bytes, start: int) -> tuple[Any, int]:
+        stream = BytesIO(value)
+        stream.seek(start)
+        return schemaless_reader(stream, parsed, None), stream.tell()
+
+    return read
+
+
+def fail(value: bytes, at: int) -> NoReturn:
+    """Refuse a value for what is at `at`.
+
+    Raises:
+        ProjectionError: Always.
+    """
+    raise ProjectionError(f"the value does not fit its schema at byte {min(at, len(value))} of {len(value)}")
