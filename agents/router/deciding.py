@@ -9,7 +9,7 @@ from fleet.lane import Record, select_headers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agents.router.domain.routing import Decision, RuleSet, Target
+    from agents.router.domain.routing import Decision, Matches, RuleSet, Target
     from schemas.codec import Codec
 
 RULE_HEADER: Final = "fleet_rule"
@@ -41,11 +41,21 @@ class Verdict(NamedTuple):
 
 
 class _Event(NamedTuple):
-    """What the headers of a record say where its fields have to be looked at too."""
+    """What the headers of a record say where its fields have to be looked at too.
+
+    Attributes:
+        type: Event type.
+        attributes: CloudEvents attributes that rules read.
+        is_copy: As in `Verdict`.
+        fields: Fields that rules of this type read.
+        verdicts: What became of events, by the rules that matched.
+    """
 
     type: str
     attributes: Mapping[str, str]
     is_copy: bool
+    fields: frozenset[str]
+    verdicts: dict[Matches, Verdict]
 
 
 class Decider:
@@ -65,7 +75,6 @@ class Decider:
         self._names = ("type", *sorted(rules.attributes - {"type"}))
         self._select = select_headers([RULE_HEADER, *(f"ce_{name}" for name in self._names)])
         self._known: dict[_Values, Verdict | _Event] = {}
-        self._copies: dict[tuple[Target, ...], tuple[Copy, ...]] = {}
 
     def decide(self, record: Record) -> Verdict:
         """Return what becomes of `record`.
@@ -90,29 +99,33 @@ class Decider:
             for name, value in zip(self._names, found, strict=False)
             if isinstance(value, bytes)
         }
-        event = _Event(attributes.get("type") or topic, attributes, of_rule is not None)
+        event_type = attributes.get("type") or topic
+        fields = self.rules.fields_of(event_type)
+        event = _Event(event_type, attributes, of_rule is not None, fields, {})
         known: Verdict | _Event = event
         if not self.rules.reads_fields(event.type):
-            known = self._verdict(self.rules.decide(event.type, attributes, dict), is_copy=event.is_copy)
+            known = _verdict(self.rules.decide(event.type, attributes, dict), is_copy=event.is_copy)
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
         self._known[values] = known
         return known
 
     def _by_fields(self, event: _Event, record: Record) -> Verdict:
-        wanted = self.rules.fields_of(event.type)
-        decision = self.rules.decide(
-            event.type, event.attributes, lambda: self._codec.project(record.value or b"", wanted)
+        rules, project = self.rules, self._codec.project
+        matches = rules.match(
+            event.type, event.attributes, lambda: project(record.value or b"", event.fields)
         )
-        return self._verdict(decision, is_copy=event.is_copy)
+        verdict = event.verdicts.get(matches)
+        if verdict is None:
+            verdict = _verdict(rules.decision(event.type, matches), is_copy=event.is_copy)
+            if len(event.verdicts) >= MAX_REMEMBERED:
+                event.verdicts.clear()
+            event.verdicts[matches] = verdict
+        return verdict
 
-    def _verdict(self, decision: Decision, *, is_copy: bool) -> Verdict:
-        copies = self._copies.get(decision.targets)
-        if copies is None:
-            if len(self._copies) >= MAX_REMEMBERED:
-                self._copies.clear()
-            copies = self._copies[decision.targets] = tuple(map(_copy, decision.targets))
-        return Verdict(decision, copies, is_copy)
+
+def _verdict(decision: Decision, *, is_copy: bool) -> Verdict:
+    return Verdict(decision, tuple(map(_copy, decision.targets)), is_copy)
 
 
 def _copy(target: Target) -> Copy:

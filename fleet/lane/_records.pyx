@@ -298,6 +298,7 @@ cdef class BatchWriter:
     cdef Py_ssize_t _size, _capacity, _limit
     cdef int64_t _first_timestamp, _last_timestamp, _producer_id
     cdef int _count, _attributes, _producer_epoch, _base_sequence
+    cdef bint _built
 
     def __cinit__(self, Py_ssize_t limit_bytes, bint transactional):
         self._limit = limit_bytes
@@ -312,6 +313,10 @@ cdef class BatchWriter:
         """Return its bytes so far."""
         return self._size
 
+    def count(self):
+        """Return its records so far."""
+        return self._count
+
     def set_producer_state(self, int64_t producer_id, int producer_epoch, int base_sequence):
         """Set what tells the broker whose it is, and in which order."""
         self._producer_id, self._producer_epoch, self._base_sequence = producer_id, producer_epoch, base_sequence
@@ -324,7 +329,7 @@ cdef class BatchWriter:
         cdef Py_ssize_t capacity
         cdef void* grown
         cdef uint8_t* at
-        if self._count and self._size + whole > self._limit:
+        if self._built or self._count and self._size + whole > self._limit:
             return NULL
         if self._size + whole > self._capacity:
             capacity = max(self._size + whole, min(2 * self._capacity, self._limit), FIRST_CAPACITY)
@@ -369,12 +374,17 @@ cdef class BatchWriter:
         self.end(whole)
         return True
 
-    def forward(self, int64_t timestamp, Record record not None, tuple headers not None):
-        """Append a fetched record as it is, with more headers at its end; False where it does not fit any more.
+    def forward(self, int64_t timestamp, object record, tuple headers not None):
+        """Append a record as it is, with more headers at its end; False where it does not fit any more.
 
         Raises:
             TypeError: A header is of another type than text and bytes.
         """
+        if type(record) is not Record:
+            return self.append(timestamp, record.key, record.value, (*record.headers, *headers))
+        return self.copied(timestamp, <Record>record, headers)
+
+    cdef bint copied(self, int64_t timestamp, Record record, tuple headers) except -1:
         cdef Py_ssize_t whole = 0
         cdef const uint8_t* data = record.at(0)
         cdef int64_t count = record._headers_count + len(headers)
@@ -393,15 +403,15 @@ cdef class BatchWriter:
         return True
 
     def build(self, crc32c):
-        """Return the batch; nothing is appended to it afterwards.
+        """Return the batch, once; nothing is appended to it afterwards.
 
         Args:
             crc32c: Gives the checksum of bytes.
         """
         cdef bytes built
         cdef uint8_t* data
-        if not self._count:
-            raise ValueError("a batch without records")
+        if self._built or not self._count:
+            raise ValueError("a batch without records, or built already")
         built = PyBytes_FromStringAndSize(<const char*>self._data, self._size)
         data = <uint8_t*>PyBytes_AS_STRING(built)
         write_big(data, 0, 8)  # The broker sets the offset.
@@ -417,6 +427,8 @@ cdef class BatchWriter:
         write_big(data + 53, <uint64_t>self._base_sequence, 4)
         write_big(data + 57, self._count, 4)
         write_big(data + CRC_AT, crc32c(memoryview(built)[CHECKED_FROM:]), 4)
+        PyMem_Free(self._data)
+        self._data, self._capacity, self._built = NULL, 0, True
         return built
 
 
@@ -474,8 +486,14 @@ def partition_of(bytes key not None, int partitions):
     return hash_of(<const uint8_t*>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)) % partitions
 
 
-def partition_of_record(Record record not None, int partitions):
-    """Return the partition of a record by its key; of its own number where it has none."""
+def partition_of_record(object record, int partitions):
+    """See `fleet.lane.partitioner.partition_of_record`."""
+    if type(record) is Record:
+        return fetched_partition(<Record>record, partitions)
+    return record.partition % partitions if record.key is None else partition_of(record.key, partitions)
+
+
+cdef int fetched_partition(Record record, int partitions) except -1:
     if record._key_bytes < 0:
         return record.partition % partitions
     return hash_of(record.at(record._key_at), record._key_bytes) % partitions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -44,28 +44,21 @@ class PythonBatch(BatchBuilder):  # type: ignore[misc] # the library has no type
 
 
 class NativeBatch(BatchBuilder):  # type: ignore[misc] # the library has no types
-    """A batch that the compiled module writes: a forwarded record is copied, not taken apart."""
+    """A batch that the compiled module writes: a forwarded record is copied, not taken apart.
+
+    Attributes:
+        add: See `PythonBatch.add`.
+        forward: See `PythonBatch.forward`.
+    """
 
     def __init__(self, limit_bytes: int, *, transactional: bool = True) -> None:
         # Not the library's, which would make a builder of its own.
         self._builder = _records.BatchWriter(limit_bytes, transactional)
-        self._relative_offset = 0
         self._buffer: bytes | None = None
         self._closed = False
-
-    def add(self, now_ms: int, key: bytes | None, value: bytes | None, headers: tuple[Header, ...]) -> bool:
-        """See `PythonBatch.add`."""
-        added: bool = self._builder.append(now_ms, key, value, headers)
-        self._relative_offset += added
-        return added
-
-    def forward(self, now_ms: int, record: Any, headers: tuple[Header, ...]) -> bool:
-        """See `PythonBatch.forward`."""
-        if type(record) is not _records.Record:
-            return self.add(now_ms, record.key, record.value, (*record.headers, *headers))
-        added: bool = self._builder.forward(now_ms, record, headers)
-        self._relative_offset += added
-        return added
+        self.record_count: Callable[[], int] = self._builder.count
+        self.add: Callable[..., bool] = self._builder.append
+        self.forward: Callable[..., bool] = self._builder.forward
 
     def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
         self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
@@ -74,9 +67,7 @@ class NativeBatch(BatchBuilder):  # type: ignore[misc] # the library has no type
         self.close()
         if self._buffer is None:
             self._buffer = self._builder.build(calc_crc32c)
-            del self._builder
-        built: bytes = self._buffer
-        return built
+        return self._buffer
 
 
 RecordBatch: TypeAlias = PythonBatch | NativeBatch

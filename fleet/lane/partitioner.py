@@ -33,17 +33,16 @@ def cached_partition_of(key: bytes, partitions: int) -> int:
     return _hash(key) % partitions
 
 
-partition_of: Callable[[bytes, int], int] = (
-    cached_partition_of if _compiled is None else _compiled.partition_of
-)
+def plain_partition_of_record(record: Record, partitions: int) -> int:
+    """Return what `partition_of_record` does, in Python."""
+    return record.partition % partitions if record.key is None else partition_of(record.key, partitions)
+
+
+partition_of: Callable[[bytes, int], int] = cached_partition_of
 """Return the partition of a key among so many partitions."""
 
+partition_of_record: Callable[[Record, int], int] = plain_partition_of_record
+"""Return the partition that a record's key gives; without a key its own partition's number does."""
 
-def partition_of_record(record: Record, partitions: int) -> int:
-    """Return the partition that a record's key gives; without a key its own partition's number does."""
-    if _compiled is not None and type(record) is _compiled.Record:
-        found: int = _compiled.partition_of_record(record, partitions)
-        return found
-    if record.key is None:
-        return record.partition % partitions
-    return partition_of(record.key, partitions)
+if _compiled is not None:
+    partition_of, partition_of_record = _compiled.partition_of, _compiled.partition_of_record

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _UNTOUCHED: Final = object()
 
 Output: TypeAlias = Emit | Forward
+_OUTPUTS: Final = (Emit, Forward)
 
 
 class RowRefusedError(PermanentError):
@@ -56,7 +57,7 @@ class Stage:
         """Stage each effect as it is yielded, so that the function reads its own writes."""
         emits, staged = self.emits, self.state.staged
         for effect in effects:
-            if isinstance(effect, Emit | Forward):
+            if isinstance(effect, _OUTPUTS):
                 emits.append(effect)
             elif isinstance(effect, Put):
                 staged[effect.table][effect.key] = effect.value
@@ -236,19 +237,22 @@ def _well_formed(
 def _is_added(emit: Output, info: TopicInfo, batches: Batches) -> bool:
     """Add an output to its batch; False where its topic cannot take it."""
     partition = emit.partition
-    if partition is not None and not 0 <= partition < info.partitions:
+    if partition is None:
+        partition = _partition_of(emit, info.partitions)
+    elif not 0 <= partition < info.partitions:
         return False
     if isinstance(emit, Forward):
-        if partition is None:
-            partition = partition_of_record(emit.cause, info.partitions)
         return batches.forward(emit.topic, info, partition, emit.cause, emit.added)
-    if partition is None:
-        if emit.key is not None:
-            partition = partition_of(emit.key, info.partitions)
-        else:
-            # Deterministic, so that a chunk done again writes to the same place.
-            partition = getattr(emit.cause, "partition", 0) % info.partitions
     return batches.add(emit.topic, info, partition, emit.key, emit.value, emit.headers)
+
+
+def _partition_of(emit: Output, partitions: int) -> int:
+    if isinstance(emit, Forward):
+        return partition_of_record(emit.cause, partitions)
+    if emit.key is not None:
+        return partition_of(emit.key, partitions)
+    # Deterministic, so that a chunk done again writes to the same place.
+    return int(getattr(emit.cause, "partition", 0) % partitions)
 
 
 def _refusal(emit: Output, info: TopicInfo | None) -> DeadLetter:

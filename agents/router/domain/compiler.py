@@ -38,9 +38,9 @@ from agents.router.domain.nodes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    Compiled: TypeAlias = Callable[[Mapping[str, str], Callable[[], Mapping[str, Any]]], Any]
+    Compiled: TypeAlias = Callable[..., Any]
 
 MAX_BLOCKS: Final = 17  # Python refuses 20 nested blocks; a leaf needs one of its own.
 _COMPARISONS: Final = {
@@ -75,10 +75,10 @@ class _Value(NamedTuple):
 
 
 def compile_node(node: Node) -> Compiled:
-    """Return ``function(attributes, fields)`` that computes `node`.
+    """Return ``function(attributes, fields, event)`` that computes `node`.
 
-    `fields` is called only when the value of a field decides, so an event that its
-    attributes already rule out is never decoded. Whatever `fields` raises passes through.
+    `fields` is called only when the value of a field decides and `event` is None, so an event that
+    its attributes already rule out is never decoded. Whatever `fields` raises passes through.
 
     Raises:
         RuleError: The condition nests too many blocks.
@@ -86,8 +86,7 @@ def compile_node(node: Node) -> Compiled:
     emitter = _Emitter()
     result = emitter.value(node)
     lines = [
-        "def condition(attributes, fields):",
-        "    event = None",
+        "def condition(attributes, fields, event=None):",
         *emitter.lines,
         f"    return {result.code}",
     ]

@@ -25,6 +25,8 @@ from agents.router.domain.syntax import parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from agents.router.domain.compiler import Compiled
+
 _CACHED: Final = 4096
 _BOOLEAN: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 
@@ -45,7 +47,7 @@ class Condition:
     tree: Node
     fields: frozenset[str]
     attributes: frozenset[str]
-    function: Callable[[Mapping[str, str], Callable[[], Mapping[str, Any]]], Any]
+    function: Compiled
 
     @property
     def reads_fields(self) -> bool:
@@ -57,17 +59,23 @@ class Condition:
         """Whether it is true for every event."""
         return isinstance(self.tree, Literal) and self.tree.value is True
 
-    def matches(self, attributes: Mapping[str, str], fields: Callable[[], Mapping[str, Any]]) -> bool:
+    def matches(
+        self,
+        attributes: Mapping[str, str],
+        fields: Callable[[], Mapping[str, Any]],
+        event: Mapping[str, Any] | None = None,
+    ) -> bool:
         """Decide one event.
 
         Args:
             attributes: CloudEvents attributes by name, without the ``ce_`` prefix.
             fields: Returns the decoded event; called at most once, and only if a field decides.
+            event: The decoded event, where it is decoded already.
 
         Raises:
             EvaluationError: A field is missing or has a type that the condition cannot use.
         """
-        found = self.function(attributes, fields)
+        found = self.function(attributes, fields, event)
         if found is True or found is False:
             return found
         raise EvaluationError(f"the condition must be true or false, got {type_name(found)}")

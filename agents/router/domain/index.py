@@ -45,17 +45,17 @@ class Index(Generic[Route]):
 
     @property
     def reads_fields(self) -> bool:
-        """Whether `candidates` decodes the event: each of its rules by that field would, for every event."""
+        """Whether `candidates` needs the event: each of its rules by that field would, for every event."""
         return self._path is not None
 
     def candidates(
-        self, attributes: Mapping[str, str], fields: Callable[[], Mapping[str, Any]]
+        self, attributes: Mapping[str, str], event: Mapping[str, Any] | None = None
     ) -> tuple[Route, ...]:
         """Return the rules that may match, or fail, in order: the others are false for this event.
 
         Args:
             attributes: Attributes of the event.
-            fields: Returns the decoded event; called at most once.
+            event: The decoded event; needed where the index `reads_fields`.
         """
         # None: cannot tell, so all of them. An empty text: none of the values that a rule asks for.
         attribute: str | None = ""
@@ -64,8 +64,8 @@ class Index(Generic[Route]):
             if attribute is not None and attribute not in self._attribute_values:
                 attribute = ""
         field: str | None = ""
-        if self._path is not None:
-            field = _text_at(fields(), self._path)
+        if self._path is not None and event is not None:
+            field = _text_at(event, self._path)
             if field is not None and field not in self._field_values:
                 field = ""
         found = self._found.get((attribute, field))

@@ -50,10 +50,26 @@ class Decision(NamedTuple):
 UNMATCHED: Final = Decision()
 
 
+class Matches(NamedTuple):
+    """Which rules match one event.
+
+    Attributes:
+        rules: A bit for each rule that matches, of those of one event type in their order.
+        errors: Rules that could not be decided.
+    """
+
+    rules: int = 0
+    errors: tuple[Failure, ...] = ()
+
+
+NO_MATCH: Final = Matches()
+
+
 class _Route(NamedTuple):
     rule: Rule
     condition: Condition
     targets: tuple[Target, ...]
+    bit: int
 
 
 class RuleSet:
@@ -68,8 +84,8 @@ class RuleSet:
         for rule in rules:
             if rule.state is State.ACTIVE:
                 targets = tuple(Target(topic, rule.name, rule.version) for topic in rule.targets)
-                route = _Route(rule, rule.compiled, targets)
-                self._routes[rule.source] = (*self._routes.get(rule.source, ()), route)
+                before = self._routes.get(rule.source, ())
+                self._routes[rule.source] = (*before, _Route(rule, rule.compiled, targets, 1 << len(before)))
         every = [route.condition for routes in self._routes.values() for route in routes]
         self._attributes = frozenset[str]().union(*(condition.attributes for condition in every))
         self._fields = {
@@ -82,7 +98,7 @@ class RuleSet:
         self._sharing = {
             source
             for source, index in self._indexes.items()
-            if index.reads_fields or self._readers(source) > 1
+            if not index.reads_fields and self._readers(source) > 1
         }
 
     @classmethod
@@ -134,23 +150,41 @@ class RuleSet:
         Raises:
             EventfleetError: Whatever `fields` raises; no rule is decided then.
         """
+        return self.decision(event_type, self.match(event_type, attributes, fields))
+
+    def match(
+        self, event_type: str, attributes: Mapping[str, str], fields: Callable[[], Mapping[str, Any]]
+    ) -> Matches:
+        """Return which rules match one event; `decision` makes a decision of it. Arguments as of `decide`.
+
+        Raises:
+            EventfleetError: Whatever `fields` raises; no rule is decided then.
+        """
         index = self._indexes.get(event_type)
         if index is None:
-            return UNMATCHED
+            return NO_MATCH
+        event = fields() if index.reads_fields else None
         if event_type in self._sharing:
             fields = _once(fields)
-        targets: dict[str, Target] = {}
-        errors: list[Failure] = []
-        for rule, condition, wanted in index.candidates(attributes, fields):
+        matching, errors = 0, None
+        for rule, condition, _, bit in index.candidates(attributes, event):
             try:
-                if condition.matches(attributes, fields):
-                    for target in wanted:
-                        targets.setdefault(target.topic, target)
+                if condition.matches(attributes, fields, event):
+                    matching |= bit
             except EvaluationError as error:
-                errors.append(Failure(rule.name, rule.version, error.message))
-        if not targets and not errors:
+                errors = (*(errors or ()), Failure(rule.name, rule.version, error.message))
+        return Matches(matching, errors or ()) if matching or errors else NO_MATCH
+
+    def decision(self, event_type: str, matches: Matches) -> Decision:
+        """Return what becomes of an event of this type that so many rules match."""
+        if matches == NO_MATCH:
             return UNMATCHED
-        return Decision(tuple(targets.values()), tuple(errors), bool(targets))
+        targets: dict[str, Target] = {}
+        for route in self._routes[event_type]:
+            if route.bit & matches.rules:
+                for target in route.targets:
+                    targets.setdefault(target.topic, target)
+        return Decision(tuple(targets.values()), matches.errors, bool(targets))
 
 
 def _once(fields: Callable[[], Mapping[str, Any]]) -> Callable[[], Mapping[str, Any]]:
