@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 from rocksdict import Rdict
 
 from tests.support.lane_load import EVENTS, LIMIT_S, PARTITIONS, Load
+from tests.support.lane_stores import sums_on_disk
 from tests.support.polling import until
 from tests.support.stack import free_ports
 
@@ -73,3 +75,6 @@ async def test_damaged_tables_are_built_anew_from_their_changelogs(
         return all(f"sums/{partition} is damaged" in worker.said() for partition in (0, 1))
 
     await until(told, LIMIT_S, "both named in the log")
+    worker.signal(signal.SIGTERM)
+    assert await worker.ended(LIMIT_S) == 0
+    assert sums_on_disk(workers.folder / "data" / "tables") == load.ledger.sums

@@ -6,12 +6,14 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
 
 from fleet.lane.store import OFFSETS_KEY
 from fleet.lane.stores.rocks import RocksMemory, RocksStore
+from tests.support.lane_worker import TABLE
 
 MEMORY_BYTES = 8 << 20
 
@@ -44,6 +46,16 @@ def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 0x10
     path.write_bytes(content)
+
+
+def sums_on_disk(folder: Path) -> dict[str, tuple[int, Decimal]]:
+    """Return the sums of all stores in `folder`, which nobody has open (see `lane_worker`)."""
+    sums: dict[str, tuple[int, Decimal]] = {}
+    for place in folder.glob(f"*/{TABLE}/*"):
+        store = new_store(place)
+        sums |= {key: (count, Decimal(charges)) for key, (count, charges) in store.items()}
+        store.close()
+    return sums
 
 
 @contextmanager
