@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from schemas.projection.walk import Projection, Walk, decimal_of, fail
+from schemas.projection.walk import Projection, Walk, Wanted, decimal_of, fail
 
 
 class ProgramWriter(Walk[int]):
@@ -33,15 +33,14 @@ class ProgramWriter(Walk[int]):
         self._constants.append(constant)
         return len(self._constants) - 1
 
-    def read(self, name: str, schema: Any) -> None:
-        """See `Walk.read`."""
-        self.value(self._bind(name), schema, depth=0)
+    def target(self, name: str) -> int:
+        """See `Walk.target`."""
+        return self._bind(name)
 
-    def record(self, target: int, fields: list[Any], depth: int) -> None:
+    def record(self, target: int, fields: list[Any], wanted: Wanted, depth: int) -> None:
         """See `Walk.record`."""
         self._write(self._op.OPEN, target)
-        for field in fields:
-            self.value(self._bind(field["name"]), field["type"], depth + 1)
+        self.fields(fields, wanted, self._bind, depth)
         self._write(self._op.CLOSE)
 
     def plain(self, target: int, schema: Any, kind: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from schemas.projection.walk import Projection, Walk, decimal_of, fail
+from schemas.projection.walk import Projection, Walk, Wanted, decimal_of, fail
 
 _VARINT_BITS: Final = 64
 
@@ -42,16 +42,15 @@ class SourceWriter(Walk[str]):
         self._names[name] = value
         return name
 
-    def read(self, name: str, schema: Any) -> None:
-        """See `Walk.read`."""
-        self.value(f"found[{self._bind(name)}]", schema, depth=0)
+    def target(self, name: str) -> str:
+        """See `Walk.target`."""
+        return f"found[{self._bind(name)}]"
 
-    def record(self, target: str, fields: list[Any], depth: int) -> None:
+    def record(self, target: str, fields: list[Any], wanted: Wanted, depth: int) -> None:
         """See `Walk.record`."""
         local = f"r{len(self._lines)}"
         self._write(f"{local} = {{}}")
-        for field in fields:
-            self.value(f"{local}[{self._bind(field['name'])}]", field["type"], depth + 1)
+        self.fields(fields, wanted, lambda name: f"{local}[{self._bind(name)}]", depth)
         self._write(f"{target} = {local}")
 
     def plain(self, target: str, schema: Any, kind: str) -> None:

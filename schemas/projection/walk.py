@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Context, Decimal
 from io import BytesIO
 from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar
@@ -12,6 +12,9 @@ from fastavro import parse_schema, schemaless_reader
 
 Projection: TypeAlias = Callable[[bytes, int], dict[str, Any]]
 Target = TypeVar("Target")
+
+Wanted: TypeAlias = "Mapping[str, Wanted] | None"
+"""What is wanted of a record, by field, and of that field in turn; None for all of it."""
 
 MAX_NESTING: Final = 12
 MAX_BRANCHES: Final = 64  # The index of any more takes a second byte.
@@ -34,12 +37,12 @@ class Walk(ABC, Generic[Target]):
         """Return the projection that was written."""
 
     @abstractmethod
-    def read(self, name: str, schema: Any) -> None:
-        """Read a field of the record."""
+    def target(self, name: str) -> Target:
+        """Return where the value of a field of the record goes."""
 
     @abstractmethod
-    def record(self, target: Target, fields: list[Any], depth: int) -> None:
-        """Read a record within the record, each field by `value`."""
+    def record(self, target: Target, fields: list[Any], wanted: Wanted, depth: int) -> None:
+        """Read a record within the record, by `fields` to targets within it."""
 
     @abstractmethod
     def plain(self, target: Target, schema: Any, kind: str) -> None:
@@ -73,8 +76,25 @@ class Walk(ABC, Generic[Target]):
     def blocks(self, item: Callable[[], None], depth: int) -> None:
         """Step over blocks, each of a count and as many items."""
 
-    def value(self, target: Target, schema: Any, depth: int) -> None:
-        """Read a value into `target`.
+    def fields(
+        self, fields: list[Any], wanted: Wanted, target: Callable[[str], Target], depth: int = 0
+    ) -> None:
+        """Read those fields of a record that are wanted, and step over the others.
+
+        Raises:
+            ProjectionError: The schema nests too deeply, or is none.
+        """
+        for field in fields:
+            name, schema = field["name"], field["type"]
+            if wanted is None:
+                self.value(target(name), schema, None, depth)
+            elif name in wanted:
+                self.value(target(name), schema, wanted[name], depth)
+            else:
+                self.skip(schema, depth)
+
+    def value(self, target: Target, schema: Any, wanted: Wanted, depth: int) -> None:
+        """Read a value into `target`; of a record what is wanted.
 
         Raises:
             ProjectionError: The schema nests too deeply, or is none.
@@ -82,18 +102,18 @@ class Walk(ABC, Generic[Target]):
         if depth > MAX_NESTING:
             raise ProjectionError("the schema nests too deeply")
         if isinstance(schema, list):
-            self._choose(schema, lambda branch: self.value(target, branch, depth + 1))
+            self._choose(schema, lambda branch: self.value(target, branch, wanted, depth + 1))
             return
         kind = schema if isinstance(schema, str) else schema["type"]
         logical = None if isinstance(schema, str) else schema.get("logicalType")
         if isinstance(kind, dict | list):
             if logical is not None:
                 raise ProjectionError("the schema has a logical type of a type of its own")
-            self.value(target, kind, depth + 1)
+            self.value(target, kind, wanted, depth + 1)
         elif logical == "decimal" and kind == "bytes":
             self.decimal(target, schema)
         elif kind == "record" and logical is None:
-            self.record(target, schema["fields"], depth)
+            self.record(target, schema["fields"], wanted, depth + 1)
         elif kind not in _READ or logical is not None:
             # What is composed otherwise, or of another logical type, is fastavro's to read.
             self.call(target, _reader_of(schema))

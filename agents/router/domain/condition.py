@@ -13,11 +13,11 @@ from agents.router.domain.nodes import (
     Binary,
     Call,
     Conditional,
-    Field,
     ListOf,
     Literal,
     Node,
     Position,
+    path_of,
 )
 from agents.router.domain.operations import type_name
 from agents.router.domain.syntax import parse
@@ -38,7 +38,7 @@ class Condition:
     Attributes:
         text: The condition as written; empty text is ``true``.
         tree: Its checked tree.
-        fields: Top-level event fields that it reads.
+        fields: Event fields that it reads: ``payer`` for all of it, ``payer.id`` where it reads that alone.
         attributes: CloudEvents attributes that it reads.
         function: The compiled function; `matches` is the checked way to call it.
     """
@@ -96,7 +96,7 @@ def compile_condition(text: str) -> Condition:
     return Condition(
         text=text,
         tree=tree,
-        fields=frozenset(node.name for node in nodes if isinstance(node, Field)),
+        fields=frozenset(_fields_read(tree)),
         attributes=frozenset(node.name for node in nodes if isinstance(node, Attribute)),
         function=compile_node(tree),
     )
@@ -116,10 +116,24 @@ def _never_boolean(node: Node) -> bool:
             return isinstance(node, ListOf | Attribute)
 
 
+def _fields_read(node: Node) -> Iterator[str]:
+    path = ".".join(path_of(node))
+    if path:
+        yield path
+    else:
+        for child in _children(node):
+            yield from _fields_read(child)
+
+
 def _walk(node: Node) -> Iterator[Node]:
     yield node
+    for child in _children(node):
+        yield from _walk(child)
+
+
+def _children(node: Node) -> Iterator[Node]:
     for part in fields(node):
         child = getattr(node, part.name)
         for item in child if isinstance(child, tuple) else (child,):
             if isinstance(item, Node):
-                yield from _walk(item)
+                yield item

@@ -2,25 +2,27 @@
 
 A rule that starts from ``attributes.region == "TX"`` is false for every event of another region,
 whatever the rest of it says: in a conjunction false decides, even beside an error (language
-definition, "Logical Operators"). So the value of one attribute, and of one field, leaves a few
+definition, "Logical Operators"). So the value of one attribute, and of a few fields, leaves a few
 rules to look at, and the cost of an event does not grow with the number of rules.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
-from agents.router.domain.nodes import Attribute, Binary, Field, ListOf, Literal, Logic, Node, Select
+from agents.router.domain.nodes import Attribute, Binary, ListOf, Literal, Logic, Node, path_of
 
 if TYPE_CHECKING:
     from agents.router.domain.condition import Condition
 
 MAX_REMEMBERED: Final = 10_000
+MAX_PATHS: Final = 4
 _SHARED_BY: Final = 2
 
 Path: TypeAlias = tuple[str, ...]
+Values: TypeAlias = frozenset[str]
 Route = TypeVar("Route")
 
 
@@ -35,18 +37,32 @@ class Index(Generic[Route]):
     def __init__(self, routes: tuple[Route, ...], condition_of: Callable[[Route], Condition]) -> None:
         trees = [condition_of(route).tree for route in routes]
         self._routes = routes
-        self._attribute, attributes = _shared([dict(_attribute_values(tree)) for tree in trees])
-        rest = [{} if known else _first_field(tree) for tree, known in zip(trees, attributes, strict=True)]
-        self._path, fields = _shared(rest)
-        self._wanted = list(zip(attributes, fields, strict=True))
-        self._attribute_values = frozenset[str]().union(*(values for values in attributes if values))
-        self._field_values = frozenset[str]().union(*(values for values in fields if values))
-        self._found: dict[tuple[str | None, str | None], tuple[Route, ...]] = {}
+        self._attribute = _most_shared(dict(_attribute_values(tree)) for tree in trees)
+        wanted: list[dict[str | Path | None, Values]] = [
+            {self._attribute: values[self._attribute]} if self._attribute in values else {}
+            for values in (dict(_attribute_values(tree)) for tree in trees)
+        ]
+        rest = [tree for tree, known in zip(trees, wanted, strict=True) if not known]
+        paths: list[Path] = []
+        if _most_shared(map(_first_field, rest)) is not None:
+            # The event is decoded in any case: whatever field tells rules apart is as good.
+            counts = Counter(path for tree in rest for path in dict(_field_values(tree)))
+            paths = [path for path, _ in counts.most_common(MAX_PATHS)]
+            for tree, known in zip(trees, wanted, strict=True):
+                values = dict(_field_values(tree))
+                path = next((path for path in paths if not known and path in values), None)
+                if path is not None:
+                    known[path] = values[path]
+        self._wanted = wanted
+        self._attribute_values = _all_values(wanted, self._attribute)
+        self._paths = [(path[0], path[1:], _all_values(wanted, path)) for path in paths]
+        self._keys: tuple[str | Path | None, ...] = (self._attribute, *paths)
+        self._found: dict[tuple[str | None, ...], tuple[Route, ...]] = {}
 
     @property
     def reads_fields(self) -> bool:
-        """Whether `candidates` needs the event: each of its rules by that field would, for every event."""
-        return self._path is not None
+        """Whether `candidates` needs the event: some of its rules would, for every event."""
+        return bool(self._paths)
 
     def candidates(
         self, attributes: Mapping[str, str], event: Mapping[str, Any] | None = None
@@ -63,37 +79,43 @@ class Index(Generic[Route]):
             attribute = attributes.get(self._attribute)
             if attribute is not None and attribute not in self._attribute_values:
                 attribute = ""
-        field: str | None = ""
-        if self._path is not None and event is not None:
-            field = _text_at(event, self._path)
-            if field is not None and field not in self._field_values:
-                field = ""
-        found = self._found.get((attribute, field))
+        values = [attribute]
+        if event is not None:
+            for first, inner, known in self._paths:
+                value = event.get(first)
+                for name in inner:
+                    value = value.get(name) if type(value) is dict else None
+                values.append(None if type(value) is not str else value if value in known else "")
+        key = tuple(values)
+        found = self._found.get(key)
         if found is None:
             if len(self._found) >= MAX_REMEMBERED:
                 self._found.clear()
-            found = self._found[attribute, field] = self._find(attribute, field)
+            found = self._found[key] = self._find(key)
         return found
 
-    def _find(self, attribute: str | None, field: str | None) -> tuple[Route, ...]:
+    def _find(self, values: tuple[str | None, ...]) -> tuple[Route, ...]:
+        value_of = dict(zip(self._keys, values, strict=True))
         return tuple(
             route
-            for route, (attributes, fields) in zip(self._routes, self._wanted, strict=True)
-            if _may_match(attributes, attribute) and _may_match(fields, field)
+            for route, wanted in zip(self._routes, self._wanted, strict=True)
+            if all(_may_match(texts, value_of[key]) for key, texts in wanted.items())
         )
 
 
-def _may_match(wanted: frozenset[str] | None, value: str | None) -> bool:
-    return wanted is None or value is None or value in wanted
+def _may_match(wanted: Values, value: str | None) -> bool:
+    return value is None or value in wanted
 
 
-def _shared(keyed: list[dict[Any, frozenset[str]]]) -> tuple[Any, list[frozenset[str] | None]]:
-    """Return the key that most rules have, and the values that each of them has for it."""
+def _most_shared(keyed: Iterable[Mapping[Any, Values]]) -> Any:
+    """Return the key that most rules have, None where no two have one."""
     counts = Counter(key for values in keyed for key in values)
     ((key, count),) = counts.most_common(1) or [(None, 0)]
-    if count < _SHARED_BY:
-        return None, [None] * len(keyed)
-    return key, [values.get(key) for values in keyed]
+    return key if count >= _SHARED_BY else None
+
+
+def _all_values(wanted: Iterable[Mapping[Any, Values]], key: str | Path | None) -> Values:
+    return Values().union(*(values[key] for values in wanted if key in values))
 
 
 def _attribute_values(tree: Node) -> Iterator[tuple[str, frozenset[str]]]:
@@ -103,10 +125,18 @@ def _attribute_values(tree: Node) -> Iterator[tuple[str, frozenset[str]]]:
             yield operand.name, values
 
 
+def _field_values(tree: Node) -> Iterator[tuple[Path, frozenset[str]]]:
+    for node in _conjuncts(tree):
+        operand, values = _equality(node)
+        path = path_of(operand)
+        if path and values:
+            yield path, values
+
+
 def _first_field(tree: Node) -> dict[Path, frozenset[str]]:
     """Return the field that decides first: the event is decoded for it in any case."""
     operand, values = _equality(_conjuncts(tree)[0])
-    path = _path(operand)
+    path = path_of(operand)
     return {path: values} if path and values else {}
 
 
@@ -131,20 +161,3 @@ def _equality(node: Node) -> tuple[Node | None, frozenset[str]]:
     if len(values) != len(set(texts)) or "" in values:
         return None, frozenset()
     return operand, frozenset(values)
-
-
-def _path(node: Node | None) -> Path:
-    if isinstance(node, Field):
-        return (node.name,)
-    if isinstance(node, Select) and (before := _path(node.operand)):
-        return (*before, node.name)
-    return ()
-
-
-def _text_at(event: Mapping[str, Any], path: Path) -> str | None:
-    found: Any = event
-    for name in path:
-        if type(found) is not dict:
-            return None
-        found = found.get(name)
-    return found if type(found) is str else None

@@ -170,3 +170,12 @@ Node: TypeAlias = (
     | Call
     | Macro
 )
+
+
+def path_of(node: Node | None) -> tuple[str, ...]:
+    """Return the names of a field within the event, outermost first; none where `node` is something else."""
+    if isinstance(node, Field):
+        return (node.name,)
+    if isinstance(node, Select) and (before := path_of(node.operand)):
+        return (*before, node.name)
+    return ()

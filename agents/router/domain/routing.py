@@ -127,7 +127,7 @@ class RuleSet:
         return self._attributes
 
     def fields_of(self, event_type: str) -> frozenset[str]:
-        """Top-level fields that the rules of this event type read: all that need be decoded."""
+        """Fields that rules of this event type read, ``payer.id`` or ``payer``: no others are decoded."""
         return self._fields.get(event_type, frozenset())
 
     def reads_fields(self, event_type: str) -> bool:

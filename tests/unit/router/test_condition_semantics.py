@@ -187,7 +187,7 @@ def test_a_condition_tells_what_it_reads() -> None:
         'attributes.type == "x" && (has(event.a) || event.b.c == 1 || event["d"].exists(x, x == event.e))'
     )
 
-    assert condition.fields == {"a", "b", "d", "e"}
+    assert condition.fields == {"a", "b.c", "d", "e"}
     assert condition.attributes == {"type"}
     assert condition.reads_fields
     assert not compile_condition('attributes.source == "x"').reads_fields

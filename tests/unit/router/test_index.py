@@ -106,3 +106,20 @@ def test_rules_by_attribute_do_not_decode_the_event() -> None:
     index = index_of("attributes.x == 'a' && event.p == 'a'", "attributes.x == 'b' && event.p == 'a'")
     assert not index.reads_fields
     assert index.candidates({"x": "c"}) == ()
+
+
+def test_other_fields_tell_the_rest_apart() -> None:
+    """Where the event is decoded in any case, any field that a rule asks for finds it."""
+    index = index_of(
+        *(f"event.payer.id == 'P{number}'" for number in range(10)),
+        "event.total > 5 && event.place == '23'",
+        "event.total > 7",
+        "event.kind in ['RP', '31'] && event.total > 5",
+    )
+    event = {"payer": {"id": "P3"}, "place": "11", "kind": "RP", "total": 9}
+    assert index.candidates({}, event) == (
+        "event.payer.id == 'P3'",
+        "event.total > 7",
+        "event.kind in ['RP', '31'] && event.total > 5",
+    )
+    assert "event.total > 5 && event.place == '23'" in index.candidates({}, {**event, "place": None})

@@ -144,6 +144,34 @@ def test_damaged_bytes_are_refused_or_read_as_a_whole_decode_reads_them(
         assert kind == "change"
 
 
+@each_writer
+@pytest.mark.parametrize(
+    "wanted",
+    [{"payer.id"}, {"payer.id", "payer"}, {"payer", "payer.id"}, {"payer.id", "payer.name"}, {"payer.none"}],
+)
+def test_parts_of_records_are_read_alone(writer: Any, wanted: set[str]) -> None:
+    """The whole of a record where that is asked for too; a part that the schema has not is passed over."""
+    payer = whole(CLAIM, SAMPLE)["payer"]
+    parts = {name.removeprefix("payer.") for name in wanted}
+    expected = payer if "payer" in wanted else {name: each for name, each in payer.items() if name in parts}
+    assert projected(writer(), CLAIM, wanted)(SAMPLE, 0) == {"payer": expected}
+
+
+@each_writer
+def test_parts_of_what_is_no_record_are_the_whole(writer: Any) -> None:
+    """A map, or a union whose branch is a text, is read as it is."""
+    kinds = [{"type": "map", "values": "int"}, ["null", "string"]]
+    schema = parse_schema(
+        {
+            "type": "record",
+            "name": "R",
+            "fields": [{"name": f"f{at}", "type": kind} for at, kind in enumerate(kinds)],
+        }
+    )
+    value = {"f0": {"a": 1, "b": 2}, "f1": "text"}
+    assert projected(writer(), schema, {"f0.a", "f1.x"})(encoded(schema, value), 0) == value
+
+
 def outcome(decode: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
     """Return what `decode` gives, None where it raises: which error depends on the bytes."""
     try:
