@@ -80,7 +80,7 @@ class Codec:
         self._clock = clock
         self._schemas: dict[int, tuple[_Schema, _Schema]] = {}
         self._writers: dict[str, tuple[bytes, _Schema]] = {}
-        self._projections: dict[tuple[bytes, frozenset[str]], Projection] = {}
+        self._projections: dict[frozenset[str], dict[bytes, Projection]] = {}
         self._refused: dict[int, tuple[str, float]] = {}
         self._denied_since: dict[int, float] = {}
         self._settled_until = -1.0
@@ -140,26 +140,40 @@ class Codec:
         return decoded  # type: ignore[return-value]  # every schema of a topic is a record
 
     def project(self, value: bytes, wanted: frozenset[str]) -> dict[str, Any]:
-        """Decode the fields `wanted` alone (``payer``, ``payer.id``), in a fraction of the time of `decode`.
+        """Decode the fields `wanted` alone; see `projector`."""
+        return self.projector(wanted)(value)
+
+    def projector(self, wanted: frozenset[str]) -> Callable[[bytes], dict[str, Any]]:
+        """Return what decodes the fields `wanted` alone, in a fraction of the time of `decode`.
 
         A value that is not of its schema is refused as `decode` refuses it, except that texts
         which are not wanted may be anything. Fields that the schema has not are not in the result.
 
-        Raises:
-            EventfleetError: As `decode`.
+        Args:
+            wanted: Names of fields: ``payer`` for all of it, ``payer.id`` for that alone of it.
         """
-        header = value[:_HEADER_BYTES]
-        projection = self._projections.get((header, wanted))
-        if projection is None:
-            projection = self._projection(value, wanted)
-        try:
-            return projection(value, _HEADER_BYTES)
-        except (EventfleetError, MemoryError):
-            raise
-        except Exception as error:
-            raise _not_avro(_id(header), error) from error
+        known = self._projections.get(wanted)
+        if known is None:
+            if len(self._projections) >= MAX_PROJECTIONS:
+                self._projections.clear()
+            known = self._projections[wanted] = {}
+        found = known.get
 
-    def _projection(self, value: bytes, wanted: frozenset[str]) -> Projection:
+        def project(value: bytes) -> dict[str, Any]:
+            header = value[:_HEADER_BYTES]
+            projection = found(header)
+            if projection is None:
+                projection = self._projection(value, wanted, known)
+            try:
+                return projection(value, _HEADER_BYTES)
+            except (EventfleetError, MemoryError):
+                raise
+            except Exception as error:
+                raise _not_avro(_id(header), error) from error
+
+        return project
+
+    def _projection(self, value: bytes, wanted: frozenset[str], known: dict[bytes, Projection]) -> Projection:
         def whole(value: bytes, start: int) -> dict[str, Any]:
             del start
             return self.decode(value)
@@ -172,9 +186,9 @@ class Codec:
             projection = compile_projection(writer, wanted)
         except ProjectionError:
             projection = whole
-        if len(self._projections) >= MAX_PROJECTIONS:
-            self._projections.clear()
-        self._projections[header, wanted] = projection
+        if len(known) >= MAX_PROJECTIONS:
+            known.clear()
+        known[header] = projection
         return projection
 
     def schema_id(self, subject: str) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from fleet.lane import Record, select_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from agents.router.domain.routing import Decision, Matches, RuleSet, Target
+    from agents.router.domain.routing import Decision, Failure, RuleSet, Target
     from schemas.codec import Codec
 
 RULE_HEADER: Final = "fleet_rule"
@@ -47,15 +47,15 @@ class _Event(NamedTuple):
         type: Event type.
         attributes: CloudEvents attributes that rules read.
         is_copy: As in `Verdict`.
-        fields: Fields that rules of this type read.
+        project: Decodes the fields that rules of this type read.
         verdicts: What became of events, by the rules that matched.
     """
 
     type: str
     attributes: Mapping[str, str]
     is_copy: bool
-    fields: frozenset[str]
-    verdicts: dict[Matches, Verdict]
+    project: Callable[[bytes], dict[str, Any]]
+    verdicts: dict[int, Verdict]
 
 
 class Decider:
@@ -100,8 +100,8 @@ class Decider:
             if isinstance(value, bytes)
         }
         event_type = attributes.get("type") or topic
-        fields = self.rules.fields_of(event_type)
-        event = _Event(event_type, attributes, of_rule is not None, fields, {})
+        project = self._codec.projector(self.rules.fields_of(event_type))
+        event = _Event(event_type, attributes, of_rule is not None, project, {})
         known: Verdict | _Event = event
         if not self.rules.reads_fields(event.type):
             known = _verdict(self.rules.decide(event.type, attributes, dict), is_copy=event.is_copy)
@@ -111,16 +111,17 @@ class Decider:
         return known
 
     def _by_fields(self, event: _Event, record: Record) -> Verdict:
-        rules, project = self.rules, self._codec.project
-        matches = rules.match(
-            event.type, event.attributes, lambda: project(record.value or b"", event.fields)
+        errors: list[Failure] = []
+        matching = self.rules.match(
+            event.type, event.attributes, lambda: event.project(record.value or b""), errors
         )
-        verdict = event.verdicts.get(matches)
+        verdict = None if errors else event.verdicts.get(matching)
         if verdict is None:
-            verdict = _verdict(rules.decision(event.type, matches), is_copy=event.is_copy)
-            if len(event.verdicts) >= MAX_REMEMBERED:
-                event.verdicts.clear()
-            event.verdicts[matches] = verdict
+            verdict = _verdict(self.rules.decision(event.type, matching, errors), is_copy=event.is_copy)
+            if not errors:
+                if len(event.verdicts) >= MAX_REMEMBERED:
+                    event.verdicts.clear()
+                event.verdicts[matching] = verdict
         return verdict
 
 

@@ -123,7 +123,7 @@ class _Emitter:
                 self._decode()
                 return _Value(self._lookup("event", node.name))
             case Select():
-                return self._apply(operations.select, self.value(node.operand).code, self._bind(node.name))
+                return self._select(node)
             case Index():
                 return self._apply(
                     operations.index, self.value(node.operand).code, self.value(node.index).code
@@ -190,6 +190,11 @@ class _Emitter:
         self._write(f"try: {found} = {mapping}[{key}]")
         self._write(f"except KeyError: raise no_field({key}) from None")
         return found
+
+    def _select(self, node: Select) -> _Value:
+        owner, name = self.value(node.operand).code, self._bind(node.name)
+        slow = f"{self._bind(operations.select)}({owner}, {name})"
+        return self._assign(f"{owner}[{name}] if type({owner}) is dict and {name} in {owner} else {slow}")
 
     def _has(self, node: Has) -> _Value:
         path = node.path

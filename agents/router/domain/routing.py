@@ -50,21 +50,6 @@ class Decision(NamedTuple):
 UNMATCHED: Final = Decision()
 
 
-class Matches(NamedTuple):
-    """Which rules match one event.
-
-    Attributes:
-        rules: A bit for each rule that matches, of those of one event type in their order.
-        errors: Rules that could not be decided.
-    """
-
-    rules: int = 0
-    errors: tuple[Failure, ...] = ()
-
-
-NO_MATCH: Final = Matches()
-
-
 class _Route(NamedTuple):
     rule: Rule
     condition: Condition
@@ -150,41 +135,54 @@ class RuleSet:
         Raises:
             EventfleetError: Whatever `fields` raises; no rule is decided then.
         """
-        return self.decision(event_type, self.match(event_type, attributes, fields))
+        errors: list[Failure] = []
+        matching = self.match(event_type, attributes, fields, errors)
+        return self.decision(event_type, matching, errors)
 
     def match(
-        self, event_type: str, attributes: Mapping[str, str], fields: Callable[[], Mapping[str, Any]]
-    ) -> Matches:
-        """Return which rules match one event; `decision` makes a decision of it. Arguments as of `decide`.
+        self,
+        event_type: str,
+        attributes: Mapping[str, str],
+        fields: Callable[[], Mapping[str, Any]],
+        errors: list[Failure],
+    ) -> int:
+        """Return which rules match one event, a bit for each; `decision` makes a decision of it.
+
+        Args:
+            event_type: As of `decide`.
+            attributes: As of `decide`.
+            fields: As of `decide`.
+            errors: Rules that could not be decided are added to it.
 
         Raises:
             EventfleetError: Whatever `fields` raises; no rule is decided then.
         """
         index = self._indexes.get(event_type)
         if index is None:
-            return NO_MATCH
+            return 0
         event = fields() if index.reads_fields else None
         if event_type in self._sharing:
             fields = _once(fields)
-        matching, errors = 0, None
+        matching = 0
         for rule, condition, _, bit in index.candidates(attributes, event):
             try:
-                if condition.matches(attributes, fields, event):
+                found = condition.function(attributes, fields, event)
+                if found is True or (found is not False and condition.matches(attributes, fields, event)):
                     matching |= bit
             except EvaluationError as error:
-                errors = (*(errors or ()), Failure(rule.name, rule.version, error.message))
-        return Matches(matching, errors or ()) if matching or errors else NO_MATCH
+                errors.append(Failure(rule.name, rule.version, error.message))
+        return matching
 
-    def decision(self, event_type: str, matches: Matches) -> Decision:
+    def decision(self, event_type: str, matching: int, errors: Iterable[Failure] = ()) -> Decision:
         """Return what becomes of an event of this type that so many rules match."""
-        if matches == NO_MATCH:
-            return UNMATCHED
         targets: dict[str, Target] = {}
-        for route in self._routes[event_type]:
-            if route.bit & matches.rules:
-                for target in route.targets:
-                    targets.setdefault(target.topic, target)
-        return Decision(tuple(targets.values()), matches.errors, bool(targets))
+        if matching:
+            for route in self._routes[event_type]:
+                if route.bit & matching:
+                    for target in route.targets:
+                        targets.setdefault(target.topic, target)
+        failed = tuple(errors)
+        return Decision(tuple(targets.values()), failed, bool(targets)) if targets or failed else UNMATCHED
 
 
 def _once(fields: Callable[[], Mapping[str, Any]]) -> Callable[[], Mapping[str, Any]]:
