@@ -78,7 +78,7 @@ def main(name: str, source: str) -> None:
     from setuptools import Distribution, Extension  # noqa: PLC0415
 
     with TemporaryDirectory() as scratch:
-        extension = Extension(name, [source])
+        extension = Extension(name, [source], extra_compile_args=["-g0"])
         modules = cythonize([extension], build_dir=scratch, language_level=3)
         build = Distribution({"name": name, "packages": [], "ext_modules": modules}).get_command_obj(
             "build_ext"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-_WANTED = os.environ.get("EVENTFLEET_NATIVE", "1") != "0"
+VARIABLE = "EVENTFLEET_NATIVE"
+_WANTED = os.environ.get(VARIABLE, "1") != "0"
 
 
 def load(module: str) -> ModuleType | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,13 +16,16 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet import native
 from fleet.lane.batches import NativeBatch, PythonBatch
 from fleet.lane.fetched import light_record
 from fleet.lane.headers import HeaderSelector
 from fleet.lane.partitioner import cached_partition_of, partition_of_record
 
-_records = pytest.importorskip("fleet.lane._records", reason="it is not compiled here")
-fetched_native = pytest.importorskip("fleet.lane.fetched_native")
+_records: Any = native.load("fleet.lane._records")
+if _records is None:
+    pytest.skip("it is not compiled here, or switched off", allow_module_level=True)
+fetched_native: Any = importlib.import_module("fleet.lane.fetched_native")
 
 PARTITION = TopicPartition("claims", 3)
 LARGE_BYTES = 1 << 20
