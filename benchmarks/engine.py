@@ -7,19 +7,21 @@ end of a topic. What the cases are and what is asked of an engine: ``CASES.md``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvloop
+from aiokafka.errors import KafkaError
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import budget, report, sittings
 from benchmarks.engines import ALL_CASES, OWN_ENGINES, PRODUCT
 from benchmarks.growth import GROWTH
 from benchmarks.peers.engines import ENGINES as PEERS
 from benchmarks.plan import FULL, QUICK, Plan, measure_on
+from benchmarks.report import Report
 from benchmarks.rig import rig, split_cores
 from fleet.errors import EventfleetError
 from fleet.settings import Settings, settings
@@ -37,8 +39,8 @@ def bench_settings(base: Settings) -> Settings:
     return base.model_copy(update=own)
 
 
-def measure(plan: Plan, command: str, console: Console) -> report.Report:
-    """Measure on an embedded stack that is up for as long as it takes."""
+def measure(plan: Plan, begun: Report, keep: Callable[[Report], None], console: Console) -> Report:
+    """Measure on an embedded stack that is up for as long as it takes; `keep` gets each finished case."""
     parts = StackPaths.of(settings()).parts
     chosen = bench_settings(settings())
     core = split_cores()
@@ -46,9 +48,9 @@ def measure(plan: Plan, command: str, console: Console) -> report.Report:
     stack.wipe()
     folder = (stack.paths.root / "workers").absolute()
 
-    async def on_stack() -> report.Report:
+    async def on_stack() -> Report:
         async with rig(chosen.kafka, chosen.registry, core, folder, console.print) as ready:
-            return await measure_on(ready, plan, command)
+            return await measure_on(ready, plan, begun, keep)
 
     try:
         with stack:
@@ -74,6 +76,9 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="A rough answer: small, and one run.")] = False,
     output: Annotated[Path, typer.Option(help="Where to write the results.")] = report.RESULTS
     / f"{NAME}.json",
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Keep the other cases that the results file has.")
+    ] = False,
 ) -> None:
     """Measure the engine, its peers and the bare client on the same topics."""
     console = Console(highlight=False, soft_wrap=True)
@@ -89,22 +94,42 @@ def main(
         extent=QUICK if quick else FULL,
         product=ENGINES[PRODUCT],
     )
+    written: list[Report] = []
+
+    def keep(found: Report) -> None:
+        report.write(found, output)
+        written.append(found)
+
     try:
-        found = measure(plan, command, console)
+        begun = sittings.begun(command, plan.cases, output, merge=merge)
+        console.print(f"Measuring {', '.join(plan.cases)}: {budget.told(plan)}")
+        found = measure(plan, begun, keep, console)
     except EventfleetError as error:
-        typer.secho(f"bench: {error}", fg=typer.colors.RED, err=True)
+        typer.secho(f"bench: {error}; {_left(written, output)}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from None
+    except KafkaError as error:
+        message = (
+            f"bench: Kafka did not answer as it should ({type(error).__name__}); {_left(written, output)}"
+        )
+        typer.secho(message, fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.secho("bench: interrupted, nothing written", err=True)
+        typer.secho(f"bench: interrupted, {_left(written, output)}", err=True)
         raise typer.Exit(130) from None
-    report.write(found, output)
     _show(found, console)
     console.print(f"Written to {output}")
     if report.errors(found):
         raise typer.Exit(1)
 
 
-def _show(found: report.Report, console: Console) -> None:
+def _left(written: Sequence[Report], output: Path) -> str:
+    """Say what a run that did not end has left."""
+    if not written:
+        return "nothing written"
+    return f"{output} is without {', '.join(written[-1].unfinished)}"
+
+
+def _show(found: Report, console: Console) -> None:
     if found.rows:
         console.print(report.table(found))
         console.print(f"ratio: how many times its rate {PRODUCT} has. CPU seconds are the worker's.")

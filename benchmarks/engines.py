@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import orjson
 
@@ -54,6 +54,17 @@ def json_row(case: str, key: bytes, value: bytes) -> Row | None:
     return name, (count, cents)
 
 
+class PerSecond(NamedTuple):
+    """Events a second, roughly: of the cases that route, and of those with a table."""
+
+    routes: int
+    tables: int
+
+    def of(self, case: str) -> int:
+        """Return it for `case`."""
+        return self.routes if case in {*ROUTES, LATENCY} else self.tables
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """One of what is measured.
@@ -64,7 +75,8 @@ class Engine:
         settings: How it is set, for the results.
         command: Gives the command for the path of a job.
         cases: What it does; see `ALL_CASES`.
-        max_events: Most events that are measured in a run: a slow engine takes the end of the topic.
+        per_s: About how many events it does in a second: it is given as many as keep it busy for some
+            seconds, the end of the topic.
         warmup_events: Events that it processes before any that are measured.
         max_runs: Most repetitions: slow engines take fewer.
         state_keys: Most members in `RECOVERY`.
@@ -80,8 +92,8 @@ class Engine:
     guarantee: Guarantee
     settings: str
     command: Callable[[Path], list[str]]
+    per_s: PerSecond
     cases: tuple[str, ...] = ALL_CASES
-    max_events: int = sys.maxsize
     warmup_events: int = 0
     max_runs: int = sys.maxsize
     state_keys: int = sys.maxsize
@@ -104,6 +116,7 @@ OWN_ENGINES: Final = (
         settings="as shipped: lane agent, lane table in memory, JSON by msgspec, routing by the router "
         "agent's own code",
         command=python("benchmarks.workers.lane"),
+        per_s=PerSecond(200_000, 700_000),
         warmup_events=50_000,
         changelog=_lane_changelog,
         mark=OFFSETS_KEY,
@@ -113,6 +126,7 @@ OWN_ENGINES: Final = (
         guarantee="exactly_once",
         settings="as shipped: lane agent, lane table in RocksDB",
         command=python("benchmarks.workers.lane"),
+        per_s=PerSecond(200_000, 200_000),
         cases=(RECOVERY,),
         store="rocksdb",
         mark=OFFSETS_KEY,
@@ -123,8 +137,8 @@ OWN_ENGINES: Final = (
         settings="uvloop, Cython, values as bytes with msgspec and fastavro in the agent, memory table, "
         "no standbys, no leader topic, producer linger 20 ms and batches of 256 KiB, deliveries not awaited",
         command=python("benchmarks.workers.stock_faust"),
-        max_events=30_000,
-        max_runs=3,
+        per_s=PerSecond(7_000, 10_000),
+        max_runs=2,
         state_keys=50_000,
         warmup_events=2_000,
         row=json_row,
@@ -135,6 +149,8 @@ OWN_ENGINES: Final = (
         settings="bare aiokafka in a plain loop, uvloop, msgspec, fastavro, batches of 512 KiB, deliveries "
         "awaited; no state is loaded",
         command=python("benchmarks.workers.floor"),
+        per_s=PerSecond(70_000, 400_000),
+        max_runs=3,
         cases=(*CASES, LATENCY),
         warmup_events=50_000,
     ),

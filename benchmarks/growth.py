@@ -22,11 +22,13 @@ from benchmarks.trial import Check, Part, run
 from benchmarks.workers.job import KEYED_SUM, ROUTE_ATTRIBUTES, Job
 
 GROWTH = "growth"
+WORKERS_GROW = "workers"
 PARTITIONS_OF = (1, 4, 16)
 WORKERS = (1, 2)
 RULES = (10, 100, 1_000)
 MEMBERS = 5_000
-SETTLING = 2
+LONG = 2
+"""How many times the measured events come before them where a run is not repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +36,25 @@ class Scale:
     """How far things grow.
 
     Attributes:
-        events: Events that are measured in a run.
+        events: Events of a table that are measured in a run: enough for seconds of steady work.
         keys: Rows of the table.
-        runs: Repetitions.
+        runs: Repetitions; where `LONG` times as many come before, there is one.
     """
 
     events: int
     keys: Sequence[int]
     runs: int
+
+    def runs_of(self, before: int) -> int:
+        """Return the repetitions of a run that has `before` events before those that are measured."""
+        return self.runs if before <= LONG * self.events else 1
+
+    def before(self, keys: int, workers: Sequence[int]) -> int:
+        """Return how many events come before those that are measured.
+
+        Each row is there by then, and workers that share the work have found each other.
+        """
+        return keys if len(workers) == 1 else keys + self.events
 
 
 class Growths:
@@ -65,7 +78,7 @@ class Growths:
         rows = [await self._rules(count) for count in RULES]
         for partitions in PARTITIONS_OF:
             rows += await self._tables("partitions", partitions, MEMBERS, partitions, (1,))
-        rows += await self._tables("workers", 4, MEMBERS, None, WORKERS)
+        rows += await self._tables(WORKERS_GROW, 4, MEMBERS, None, WORKERS)
         for keys in self._scale.keys:
             rows += await self._tables("rows", 4, keys, keys, (1,))
         return rows
@@ -81,7 +94,7 @@ class Growths:
         def options(name: str) -> dict[str, Any]:
             return {"source": CLAIMS, "rules": many_rules(count, lambda suffix: f"{name}-{suffix}")}
 
-        return await self._of("rules", count, ROUTE_ATTRIBUTES, part, check, options, 1)
+        return await self._of("rules", count, ROUTE_ATTRIBUTES, part, check, options)
 
     async def _tables(
         self, what: str, partitions: int, keys: int, size: int | None, workers: Sequence[int]
@@ -89,8 +102,7 @@ class Growths:
         """Measure keyed sums over `keys` members, all of which have a row before anything is measured."""
         topic = f"bench.{what}-{size or partitions}"
         charged = Charged(partitions)
-        # Workers that share the work have to find each other first.
-        before = keys if len(workers) == 1 else keys + SETTLING * self._scale.events
+        before = self._scale.before(keys, workers)
         made = charges(before + self._scale.events, partitions=partitions, members=keys, each=keys)
         await self._rig.cluster.create([topic], partitions)
         await publish(self._rig.cluster.bootstrap_servers, topic, made, charged)
@@ -103,23 +115,24 @@ class Growths:
             del name
             return {"source": topic, "partitions": partitions}
 
-        rows = [
-            await self._of(what, size or number, KEYED_SUM, part, check, options, number)
-            for number in workers
-        ]
+        rows = [await self._of(what, size or number, KEYED_SUM, part, check, options) for number in workers]
         await self._rig.cluster.delete([topic])
         return rows
 
-    async def _of(
-        self, what: str, size: int, case: str, part: Part, check: Check, options: Any, workers: int
-    ) -> Growth:
+    async def _of(self, what: str, size: int, case: str, part: Part, check: Check, options: Any) -> Growth:
         runs, errors = [], []
-        for turn in range(1, self._scale.runs + 1):
+        for turn in range(1, self._scale.runs_of(part.warmup_events) + 1):
             name = f"bench-{GROWTH}-{what}-{size}-{turn}"
             job = self._rig.job(self._engine, case, name, **options(name))
             try:
                 rates = await run(
-                    self._rig.cluster, self._engine, part, job, self._rig.core, check, workers=workers
+                    self._rig.cluster,
+                    self._engine,
+                    part,
+                    job,
+                    self._rig.core,
+                    check,
+                    workers=size if what == WORKERS_GROW else 1,
                 )
             except MeasureError as error:
                 errors.append(str(error))

@@ -45,12 +45,26 @@ class Size:
     """How much is measured.
 
     Attributes:
-        events: Events that are measured in a run, at the end of their topic.
-        warmup_events: Most events that a worker processes before; the topic begins with them.
+        claims: Most events of the routing cases that are measured in a run, at the end of their topic.
+        charges: The same of the tables' cases, which are faster.
+        steady_s: For about how long an engine is kept busy with them.
+        warmup_events: Most events that a worker processes before; each topic begins with them.
     """
 
-    events: int
+    claims: int
+    charges: int
+    steady_s: float
     warmup_events: int
+
+    def events(self, engine: Engine, case: str) -> int:
+        """Return how many events of `case` are measured in a run of `engine`."""
+        return min(
+            self.claims if case in ROUTES else self.charges, int(engine.per_s.of(case) * self.steady_s)
+        )
+
+    def warmup(self, engine: Engine) -> int:
+        """Return how many events come before them."""
+        return min(self.warmup_events, engine.warmup_events)
 
 
 class Inputs:
@@ -69,21 +83,21 @@ class Inputs:
 
     async def publish(self, cluster: Cluster, registry_url: str) -> None:
         """Publish both topics."""
-        count = self._size.events + self._size.warmup_events
+        size, servers = self._size, cluster.bootstrap_servers
         await cluster.create([CHARGES, CLAIMS], PARTITIONS)
-        servers = cluster.bootstrap_servers
-        await publish(servers, CHARGES, charges(count, partitions=PARTITIONS), self._charged)
+        charged = charges(size.charges + size.warmup_events, partitions=PARTITIONS)
+        await publish(servers, CHARGES, charged, self._charged)
         schema = json.loads(SCHEMA_PATH.read_bytes())
         async with Registry(registry_url) as registry:
             made = kinds(schema, await registry.register(SUBJECT, schema))
         self._claimed = Claimed(PARTITIONS, made)
-        await publish(servers, CLAIMS, claims(count, made, partitions=PARTITIONS), self._claimed)
+        claimed = claims(size.claims + size.warmup_events, made, partitions=PARTITIONS)
+        await publish(servers, CLAIMS, claimed, self._claimed)
 
     def part(self, engine: Engine, case: str) -> Part:
         """Return what `engine` processes of the topic of `case`: the end of it."""
         topic, sizes = (CLAIMS, self._claimed.sizes) if case in ROUTES else (CHARGES, self._charged.sizes)
-        events = min(engine.max_events, self._size.events)
-        return end_of(topic, sizes, events, min(engine.warmup_events, self._size.warmup_events))
+        return end_of(topic, sizes, self._size.events(engine, case), self._size.warmup(engine))
 
     def job_options(self, case: str, name: str) -> dict[str, Any]:
         """Return what a job of `case` is told of its input, where the run is called `name`."""

@@ -124,15 +124,14 @@ class Latencies:
                 if len(found) < count:
                     # What is still to come would be in the way of the next rate.
                     return {rate: f"{count - len(found):,} of {count:,} outputs were not there in time"}
-                first_ns = min(sent_ns for sent_ns, _ in found) + int(self._stretch.seconds * SETTLING * 1e9)
-                runs[rate].append(LatencyRun.of([after for sent_ns, after in found if sent_ns >= first_ns]))
+                runs[rate].append(LatencyRun.of(settled(found, self._stretch.seconds)))
         return {}
 
     async def _send(self, producer: AIOKafkaProducer, rate: int, count: int) -> None:
         """Publish at a steady rate; an event is stamped with when it was due, not with when it was sent."""
         begun_ns = time.monotonic_ns()
         for number, event in enumerate(islice(self._events, count)):
-            due_ns = begun_ns + number * 1_000_000_000 // rate
+            due_ns = begun_ns + due_after_ns(number, rate)
             early_ns = due_ns - time.monotonic_ns()
             if early_ns > 0:
                 await asyncio.sleep(early_ns / 1e9)
@@ -140,6 +139,22 @@ class Latencies:
             headers = [*event.headers, (SENT_HEADER, b"%d" % due_ns)]
             await producer.send(SOURCE, event.value, event.key, partition=event.partition, headers=headers)
         await producer.flush()
+
+
+def due_after_ns(number: int, rate: int) -> int:
+    """Return how long after the first of a stretch its event `number`, from 0, is due."""
+    return number * 1_000_000_000 // rate
+
+
+def settled(found: Sequence[tuple[int, float]], seconds: float) -> list[float]:
+    """Return the latencies that count: of outputs due after the first part of a stretch.
+
+    Args:
+        found: When each was due, in ns, and how many ms after that it was read.
+        seconds: Length of the stretch.
+    """
+    first_ns = min(due_ns for due_ns, _ in found) + int(seconds * SETTLING * 1e9)
+    return [after_ms for due_ns, after_ms in found if due_ns >= first_ns]
 
 
 def with_one_output(made: Sequence[Kind]) -> list[Kind]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks import report
+from benchmarks import report, sittings
 from benchmarks.engines import LATENCY, RECOVERY, Engine
-from benchmarks.goals import goals
 from benchmarks.growth import GROWTH, Growths, Scale
 from benchmarks.inputs import Inputs, Size
 from benchmarks.latency import Latencies, Stretch
 from benchmarks.recovery import Recoveries
+from benchmarks.report import Report, Sitting
 from benchmarks.rig import Rig
-from benchmarks.runs import ratios_of
+from benchmarks.sittings import Found
 from benchmarks.throughput import Throughput
-from benchmarks.workers.job import CASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +30,14 @@ class Extent:
 
 
 FULL = Extent(
-    size=Size(events=500_000, warmup_events=1_000_000),
+    size=Size(claims=600_000, charges=2_500_000, steady_s=4.0, warmup_events=1_000_000),
     recovery_keys=1_000_000,
     recovery_runs=3,
-    stretch=Stretch(seconds=6.0, turns=3, warmup_events=1_000_000),
-    scale=Scale(events=500_000, keys=(1_000, 10_000, 100_000, 1_000_000, 10_000_000), runs=3),
+    stretch=Stretch(seconds=5.0, turns=2, warmup_events=1_000_000),
+    scale=Scale(events=2_200_000, keys=(1_000, 10_000, 100_000, 1_000_000, 10_000_000), runs=2),
 )
 QUICK = Extent(
-    size=Size(events=100_000, warmup_events=100_000),
+    size=Size(claims=100_000, charges=200_000, steady_s=2.0, warmup_events=100_000),
     recovery_keys=1_000_000,
     recovery_runs=1,
     stretch=Stretch(seconds=2.0, turns=1, warmup_events=50_000),
@@ -64,33 +64,62 @@ class Plan:
     product: Engine
 
 
-async def measure_on(rig: Rig, plan: Plan, command: str) -> report.Report:
-    """Measure everything in `plan`, one thing after the other."""
-    machine = report.machine()
-    extent, inputs = plan.extent, Inputs(plan.extent.size)
-    by_rate = [case for case in CASES if case in plan.cases]
-    if by_rate or GROWTH in plan.cases:
-        rig.say("Publishing the input")
-        await inputs.publish(rig.cluster, rig.registry_url)
-    rows = await Throughput(rig, plan.engines, by_rate, plan.runs, inputs).measure()
-    recovery = (
-        await Recoveries(
-            rig, plan.engines, extent.recovery_keys, min(plan.runs, extent.recovery_runs)
-        ).measure()
-        if RECOVERY in plan.cases
-        else []
-    )
-    latency = await Latencies(rig, plan.engines, extent.stretch).measure() if LATENCY in plan.cases else []
-    growth = await Growths(rig, plan.product, extent.scale, inputs).measure() if GROWTH in plan.cases else []
-    return report.Report(
-        machine=machine,
-        versions=report.versions(),
-        date=report.now(),
-        command=command,
-        rows=rows,
-        ratios=ratios_of(rows),
-        recovery=recovery,
-        latency=latency,
-        growth=growth,
-        goals=goals(rows, recovery, latency, growth),
-    )
+class Measuring:
+    """The cases of a plan, each measured as a whole.
+
+    Args:
+        rig: The broker and the core.
+        plan: What to measure.
+    """
+
+    def __init__(self, rig: Rig, plan: Plan) -> None:
+        self._rig = rig
+        self._plan = plan
+        self._inputs = Inputs(plan.extent.size)
+        self._published = False
+
+    async def of(self, case: str) -> Found:
+        """Measure one case."""
+        rig, plan, extent = self._rig, self._plan, self._plan.extent
+        if case == RECOVERY:
+            turns = min(plan.runs, extent.recovery_runs)
+            recoveries = Recoveries(rig, plan.engines, extent.recovery_keys, turns)
+            return Found(recovery=await recoveries.measure())
+        if case == LATENCY:
+            return Found(latency=await Latencies(rig, plan.engines, extent.stretch).measure())
+        await self._publish()
+        if case == GROWTH:
+            return Found(growth=await Growths(rig, plan.product, extent.scale, self._inputs).measure())
+        return Found(rows=await Throughput(rig, plan.engines, [case], plan.runs, self._inputs).measure())
+
+    async def _publish(self) -> None:
+        """Publish, once, what several cases read."""
+        if not self._published:
+            self._rig.say("Publishing the input")
+            await self._inputs.publish(self._rig.cluster, self._rig.registry_url)
+            self._published = True
+
+
+async def measure_on(rig: Rig, plan: Plan, begun: Report, keep: Callable[[Report], None]) -> Report:
+    """Measure everything in `plan`, one case after the other.
+
+    Args:
+        rig: The broker and the core.
+        plan: What to measure.
+        begun: The report to begin with.
+        keep: Gets the report each time a case is finished.
+    """
+    measuring, found, commit = Measuring(rig, plan), begun, sittings.commit()
+    for case in plan.cases:
+        load, since = report.load(), time.monotonic()
+        figures = await measuring.of(case)
+        sitting = Sitting(
+            commit=commit,
+            date=report.now(),
+            command=begun.command,
+            load_before=load,
+            took_s=round(time.monotonic() - since, 1),
+        )
+        found = sittings.with_case(found, case, figures, sitting)
+        keep(found)
+    return found

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -72,8 +72,7 @@ class Recoveries:
     async def _once(self, engine: Engine, turn: int) -> RecoveryRun:
         name = f"bench-{RECOVERY}-{engine.name}-{turn}"
         sizes = self._charged.sizes
-        wanted = sum(sizes.values()) if engine.state_keys >= self._keys else engine.state_keys
-        part = end_of(SOURCE, sizes, wanted, 0)
+        part = part_for(engine, self._keys, sizes)
         job = self._rig.job(engine, KEYED_SUM, name, source=SOURCE)
         async with cleared(self._rig.cluster, name, Path(job.data_dir)):
             empty_s = await self._empty_start_s(engine, name)
@@ -109,11 +108,22 @@ class Recoveries:
     async def _more(self, part: Part) -> Part:
         """Publish a few events more: their sums are wrong where the state was not loaded right."""
         await self._publish(MORE_EVENTS, sum(self._charged.sizes.values()))
-        events = sum(size - part.starts[partition] for partition, size in self._charged.sizes.items())
-        return Part(topic=SOURCE, starts=part.starts, events=events, warmup_events=0)
+        return longer(part, self._charged.sizes)
 
     async def _all_done(self, worker: Worker, job: Job, part: Part) -> None:
         await watch(worker.cpu_s, progress_of(self._rig.cluster, job, part), part.events)
+
+
+def part_for(engine: Engine, keys: int, sizes: Mapping[int, int]) -> Part:
+    """Return what makes the state of `engine`: all that is published, or the end that it can hold."""
+    wanted = sum(sizes.values()) if engine.state_keys >= keys else engine.state_keys
+    return end_of(SOURCE, sizes, wanted, 0)
+
+
+def longer(part: Part, sizes: Mapping[int, int]) -> Part:
+    """Return `part` with all that was published since."""
+    events = sum(size - part.starts[partition] for partition, size in sizes.items())
+    return Part(topic=part.topic, starts=part.starts, events=events, warmup_events=0)
 
 
 async def ready_s(worker: Worker, job: Job) -> float:

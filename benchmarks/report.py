@@ -26,14 +26,34 @@ RESULTS = Path(__file__).parent / "results"
 _MIB = 1024**2
 
 
+class Sitting(msgspec.Struct, frozen=True, kw_only=True):
+    """How the figures of one case came about.
+
+    Attributes:
+        commit: Of the source tree; ``-dirty`` where it was changed.
+        date: When it was measured, UTC.
+        command: How to do it again.
+        load_before: How busy the machine was: its load over the minute before.
+        took_s: How long it took.
+    """
+
+    commit: str
+    date: str
+    command: str
+    load_before: float
+    took_s: float
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All of one benchmark.
 
     Attributes:
-        machine: Processor, cores, memory, and how busy it was before.
+        machine: Processor, cores, memory.
         versions: Of Python and of what was measured.
-        date: When it ended, UTC.
-        command: How to do it again.
+        date: When a case was finished last, UTC.
+        command: What was run last.
+        unfinished: Cases that it was still to measure: it was cut off, or goes on.
+        sittings: How the figures of each case came about.
         rows: One per case and engine.
         ratios: The product beside each peer.
         recovery: Starts with much state, by engine.
@@ -42,27 +62,33 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         goals: What it is meant to reach.
     """
 
-    machine: dict[str, str | int | float]
+    machine: dict[str, str | int]
     versions: dict[str, str]
     date: str
     command: str
-    rows: list[Row]
-    ratios: list[Ratio]
+    unfinished: list[str] = []
+    sittings: dict[str, Sitting] = {}
+    rows: list[Row] = []
+    ratios: list[Ratio] = []
     recovery: list[Recovery] = []
     latency: list[Latency] = []
     growth: list[Growth] = []
     goals: list[Goal] = []
 
 
-def machine() -> dict[str, str | int | float]:
-    """Return what this machine is, and its load over the last minute."""
+def machine() -> dict[str, str | int]:
+    """Return what this machine is."""
     names = (line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name"))
     return {
         "cpu_model": next(names, platform.machine()),
         "cores": os.cpu_count() or 1,
         "memory_mib": psutil.virtual_memory().total // _MIB,
-        "load_before": round(os.getloadavg()[0], 2),
     }
+
+
+def load() -> float:
+    """Return how busy the machine was over the last minute."""
+    return round(os.getloadavg()[0], 2)
 
 
 def _cpuinfo() -> list[str]:

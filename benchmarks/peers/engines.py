@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
-from benchmarks.engines import Engine
+from benchmarks.engines import Engine, PerSecond
 from benchmarks.peers.quix import command as quix
 from benchmarks.peers.streams import build as streams
 from benchmarks.peers.streams.rows import binary_row
@@ -22,9 +23,9 @@ _QUIX_SETTINGS = (
     "ms (default 5 s); keys and routed values as bytes, JSON by orjson, Avro by fastavro with the schema of "
     "the wanted fields"
 )
-_STREAMS: Final[tuple[tuple[str, Guarantee, str], ...]] = (
-    ("kafka-streams-eos", "exactly_once", "100 ms (the default)"),
-    ("kafka-streams-alo", "at_least_once", "500 ms (the default, 30 s, is longer than a run)"),
+_STREAMS: Final[tuple[tuple[str, Guarantee, str, int], ...]] = (
+    ("kafka-streams-eos", "exactly_once", "100 ms (the default)", sys.maxsize),
+    ("kafka-streams-alo", "at_least_once", "500 ms (the default, 30 s, is longer than a run)", 2),
 )
 _QUIX: Final[tuple[tuple[str, Guarantee], ...]] = (
     ("quix-eo", "exactly_once"),
@@ -38,10 +39,12 @@ ENGINES: Final[tuple[Engine, ...]] = (
             guarantee=guarantee,
             settings=_STREAMS_SETTINGS.format(commits=commits),
             command=streams.command,
+            per_s=PerSecond(150_000, 350_000),
+            max_runs=max_runs,
             warmup_events=_WARMUP_EVENTS,
             row=binary_row,
         )
-        for name, guarantee, commits in _STREAMS
+        for name, guarantee, commits, max_runs in _STREAMS
     ),
     *(
         Engine(
@@ -49,8 +52,8 @@ ENGINES: Final[tuple[Engine, ...]] = (
             guarantee=guarantee,
             settings=_QUIX_SETTINGS,
             command=quix.command,
-            max_events=60_000,
-            max_runs=3,
+            per_s=PerSecond(30_000, 30_000),
+            max_runs=2,
             state_keys=200_000,
             warmup_events=5_000,
             store="rocksdb",

@@ -95,6 +95,8 @@ def test_the_file_holds_what_every_benchmark_writes(tmp_path: Path) -> None:
         "latency",
         "growth",
         "goals",
+        "sittings",
+        "unfinished",
     }
     assert {"cpu_model", "cores", "memory_mib"} <= found["machine"].keys()
     assert found["versions"].keys() == {"python", "faust", "aiokafka", "kafka", "eventfleet"}
