@@ -6,9 +6,11 @@ of all workers and put together. An answer is complete, or it is a 503.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import heapq
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from faust.exceptions import SameNode
@@ -16,7 +18,7 @@ from faust.exceptions import SameNode
 from agents.aggregator.domain.aggregation import OPEN, OPEN_MARK, PROGRESS, ROWS
 from agents.aggregator.domain.windows import SIZES_MS, Window, parse_row_key, row_key
 from fleet.lane import LaneApp
-from fleet.lane.gather import gather
+from fleet.lane.gather import Local, gather
 from fleet.lane.routing import unavailable
 from fleet.lane.tables import LaneTable
 
@@ -60,14 +62,12 @@ def _add_views_over_providers(app: LaneApp) -> None:
         _check_kind(view, kind)
         start_ms = _epoch_ms(view, start)
         most = _limit(view, request, MAX_ROWS)
-        parts = await gather(
-            app,
-            request,
-            ROWS,
-            lambda asked: [_shown(key, row) for key, row in _rows(app, asked) if _is(key, kind, start_ms)],
-        )
-        rows = [row for part in parts for row in _list(part)]
-        return view.json({"rows": _by_charges(rows)[:most]})
+
+        async def here(asked: set[int]) -> list[dict[str, Any]]:
+            rows = app.lane_rows(ROWS, asked)
+            return [_shown(key, row) async for key, row in rows if _is(key, kind, start_ms)]
+
+        return view.json({"rows": await _most(app, request, here, most)})
 
     @app.page("/top", name="top")
     async def top(view: Any, request: Any) -> Any:
@@ -75,14 +75,13 @@ def _add_views_over_providers(app: LaneApp) -> None:
         kind = request.query.get("kind", "day")
         _check_kind(view, kind)
         most = _limit(view, request, DEFAULT_TOP)
-        parts = await gather(app, request, ROWS, lambda asked: _totals_by_provider(app, kind, asked))
-        rows = [row for part in parts for row in _list(part)]
-        return view.json({"rows": _by_charges(rows)[:most]})
+        here = partial(_totals_by_provider, app, kind)
+        return view.json({"rows": await _most(app, request, here, most)})
 
     @app.page("/totals", name="totals")
     async def totals(view: Any, request: Any) -> Any:
         """Claims, charges and late claims over all providers, by window kind; watermarks by partition."""
-        parts = await gather(app, request, ROWS, lambda asked: _totals(app, asked))
+        parts = await gather(app, request, ROWS, partial(_totals, app))
         merged: dict[str, Any] = {"watermarks": {}, "open_windows": 0, "kinds": {}}
         for part in parts:
             merged["watermarks"].update(part["watermarks"])
@@ -92,19 +91,16 @@ def _add_views_over_providers(app: LaneApp) -> None:
         return view.json(merged)
 
 
+async def _most(app: LaneApp, request: Any, here: Local, most: int) -> list[dict[str, Any]]:
+    """Return the rows of all workers with the most charges; each row is of one worker."""
+    parts = await gather(app, request, ROWS, here)
+    rows = [row for part in parts for row in _list(part)]
+    return await asyncio.to_thread(_by_charges, rows, most)
+
+
 def _list(part: Any) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = part["rows"] if isinstance(part, dict) else part
     return rows
-
-
-def _rows(app: LaneApp, asked: set[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    return _of(app, ROWS, asked)
-
-
-def _of(app: LaneApp, table: str, asked: set[int]) -> Iterator[tuple[str, Any]]:
-    for partition, state in app.lane.host.owned(table).items():
-        if partition in asked:
-            yield from state.items()
 
 
 def _is(key: str, kind: str, start_ms: int) -> bool:
@@ -126,23 +122,25 @@ def _shown(key: str, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _totals_by_provider(app: LaneApp, kind: str, asked: set[int]) -> list[dict[str, Any]]:
+async def _totals_by_provider(app: LaneApp, kind: str, asked: set[int]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for key, row in _rows(app, asked):
+    async for key, row in app.lane_rows(ROWS, asked):
         provider, window = parse_row_key(key)
         if window.kind == kind:
             found[provider] = _sum(found.get(provider), row | {"windows": 1})
     return [{"provider": provider, **row} for provider, row in found.items()]
 
 
-def _totals(app: LaneApp, asked: set[int]) -> dict[str, Any]:
+async def _totals(app: LaneApp, asked: set[int]) -> dict[str, Any]:
     kinds: dict[str, dict[str, Any]] = {}
-    for key, row in _rows(app, asked):
+    async for key, row in app.lane_rows(ROWS, asked):
         _, window = parse_row_key(key)
         kinds[window.kind] = _sum(kinds.get(window.kind), row | {"windows": 1})
+    progress = app.lane_rows(PROGRESS, asked)
+    marks = [mark async for _, mark in app.lane_rows(OPEN, asked) if mark == OPEN_MARK]
     return {
-        "watermarks": {key.split("/")[0]: _iso(at["watermark"]) for key, at in _of(app, PROGRESS, asked)},
-        "open_windows": sum(mark == OPEN_MARK for _, mark in _of(app, OPEN, asked)),
+        "watermarks": {key.split("/")[0]: _iso(at["watermark"]) async for key, at in progress},
+        "open_windows": len(marks),
         "kinds": kinds,
     }
 
@@ -157,8 +155,8 @@ def _sum(left: dict[str, Any] | None, right: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _by_charges(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: (-Decimal(row["charges"]), row["provider"]))
+def _by_charges(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    return heapq.nsmallest(most, rows, key=lambda row: (-Decimal(row["charges"]), row["provider"]))
 
 
 def _limit(view: Any, request: Any, usual: int) -> int:

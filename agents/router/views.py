@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from agents.router.domain.routing import RuleSet
@@ -33,19 +34,17 @@ def add_views(app: LaneApp, rules: ConfigTable[RuleSet]) -> None:
     @app.page("/routed", name="routed")
     async def routed(view: Any, request: Any) -> Any:
         """Events by rule, in total over all partitions and workers; exact, as committed."""
-        parts = await gather(app, request, COUNTS, lambda partitions: _counts(app, partitions))
+        parts = await gather(app, request, COUNTS, partial(_counts, app))
         totals: Counter[str] = Counter()
         for part in parts:
             totals.update(part)
         return view.json(dict(sorted(totals.items())))
 
 
-def _counts(app: LaneApp, partitions: set[int]) -> dict[str, int]:
+async def _counts(app: LaneApp, partitions: set[int]) -> dict[str, int]:
     totals: Counter[str] = Counter()
-    for partition, state in app.lane.host.owned(COUNTS).items():
-        if partition in partitions:
-            for key, count in state.items():
-                totals[key.split("/", 1)[1]] += count
+    async for key, count in app.lane_rows(COUNTS, partitions):
+        totals[key.split("/", 1)[1]] += count
     return dict(totals)
 
 

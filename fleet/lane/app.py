@@ -29,7 +29,7 @@ from fleet.logs import logging_config
 from fleet.settings import Settings, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 
     from faust.types.tuples import TP
 
@@ -218,6 +218,10 @@ class LaneApp(faust.App):
         table = LaneTable(self, name=name, key_type=str, store_kind=store or self._store_kind, **options)
         self.tables.add(table)
         return table
+
+    def lane_rows(self, table: str, partitions: Collection[int]) -> AsyncIterator[tuple[str, Any]]:
+        """Yield (key, row) of this worker's `partitions` of a lane table (see `LaneTable.committed_rows`)."""
+        return cast("LaneTable", self.tables[table]).committed_rows(partitions)
 
     def repartition(self, name: str, *, partitions: int) -> Repartition:
         """Declare a topic of the app's own, through which one agent passes records on to another.

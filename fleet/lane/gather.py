@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 from faust.web.exceptions import ParseError
 
+from fleet.lane.errors import StoreError
 from fleet.lane.routing import HOPS_HEADER, unavailable
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 PARTITIONS_HEADER = "X-Fleet-Partitions"
 
-Local: TypeAlias = Callable[[set[int]], Any]
+Local: TypeAlias = Callable[[set[int]], Awaitable[Any]]
 
 
 async def gather(app: LaneApp, request: Any, table: str, local: Local) -> list[Any]:
@@ -39,8 +40,7 @@ async def gather(app: LaneApp, request: Any, table: str, local: Local) -> list[A
     """
     if HOPS_HEADER in request.headers:
         asked = _asked(request)
-        _require_loaded(app, table, asked)
-        return [local(asked)]
+        return [await _here(app, table, asked, local)]
     workers = app.lane_router.workers(table)
     partitions = app.lane.table_partitions(table)
     if not partitions or set().union(*workers.values()) != set(range(partitions)):
@@ -51,14 +51,24 @@ async def gather(app: LaneApp, request: Any, table: str, local: Local) -> list[A
 
 async def _part(app: LaneApp, url: Any, partitions: set[int], request: Any, table: str, local: Local) -> Any:
     if app.lane_router.is_here(url):
-        _require_loaded(app, table, partitions)
-        return local(partitions)
+        return await _here(app, table, partitions, local)
     listed = ",".join(map(str, sorted(partitions)))
     more = {HOPS_HEADER: "1", PARTITIONS_HEADER: listed}
     status, _, body = await app.lane_router.forward(url, request, more)
     if status != HTTPStatus.OK:
         raise unavailable(f"the worker at {url} cannot answer now")
     return orjson.loads(body)
+
+
+async def _here(app: LaneApp, table: str, partitions: set[int], local: Local) -> Any:
+    _require_loaded(app, table, partitions)
+    try:
+        part = await local(partitions)
+    except StoreError as error:
+        raise unavailable("state is being loaded") from error
+    # A partition that was given up meanwhile may be missing in it.
+    _require_loaded(app, table, partitions)
+    return part
 
 
 def _asked(request: Any) -> set[int]:

@@ -16,6 +16,8 @@ DELETED: Final = object()
 OFFSETS_KEY: Final = b"\x00next-offsets"
 """Changelog key of the source offsets that the table's content stands at (engine trap 9)."""
 
+SLICE_ROWS: Final = 1_000
+
 _LAST_BEFORE_SURROGATES, _FIRST_AFTER_SURROGATES, _LAST = "\ud7ff", "\ue000", "\U0010ffff"
 
 
@@ -55,6 +57,14 @@ class Store(Protocol):
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """Yield (key, row), all of them; safe while rows are applied."""
+        ...
+
+    def slices(self) -> Iterator[list[tuple[str, Any]]]:
+        """Yield all rows, at most `SLICE_ROWS` at a time, so that other work can go on in between.
+
+        Nothing is held between two slices: of rows that are applied meanwhile each is given as it
+        was or as it is.
+        """
         ...
 
     def scan(self, start: str, stop: str | None) -> Iterator[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from faust.tables.manager import TableManager
@@ -10,7 +11,7 @@ from faust.tables.table import Table
 from fleet.lane.partitioner import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Collection, Iterator
 
     from fleet.lane.store import Store
     from fleet.lane.stores import StoreKind
@@ -101,6 +102,19 @@ class LaneTable(Table[str, Any]):
     def __contains__(self, key: object) -> bool:
         state = self.state_of(str(key))
         return state is not None and key in state
+
+    async def committed_rows(self, partitions: Collection[int]) -> AsyncIterator[tuple[str, Any]]:
+        """Yield (key, row) of those `partitions` that this worker has, for views of a whole table.
+
+        The event loop goes on meanwhile, however large the table is (see `Store.slices`).
+        """
+        owned: dict[int, Store] = self.app.lane.host.owned(self.name)
+        for partition, state in owned.items():
+            if partition in partitions:
+                for rows in state.slices():
+                    for row in rows:
+                        yield row
+                    await asyncio.sleep(0)
 
     def __iter__(self) -> Iterator[str]:
         for state in self.app.lane.host.owned(self.name).values():

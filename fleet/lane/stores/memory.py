@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from sortedcontainers import SortedSet
 
-from fleet.lane.store import DELETED, OFFSETS_KEY, now_ms
+from fleet.lane.store import DELETED, OFFSETS_KEY, SLICE_ROWS, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,6 +46,11 @@ class MemoryStore:
     def items(self) -> Iterator[tuple[str, Any]]:
         """See `Store.items`."""
         return iter(list(self._rows.items()))
+
+    def slices(self) -> Iterator[list[tuple[str, Any]]]:
+        """See `Store.slices`."""
+        rows = list(self._rows.items())
+        return (rows[at : at + SLICE_ROWS] for at in range(0, len(rows), SLICE_ROWS))
 
     def scan(self, start: str, stop: str | None) -> Iterator[tuple[str, Any]]:
         """See `Store.scan`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -29,7 +30,7 @@ from rocksdict import (
 
 from fleet.lane import metrics
 from fleet.lane.errors import StoreCorruptError, StoreError
-from fleet.lane.store import DELETED, OFFSETS_KEY, now_ms
+from fleet.lane.store import DELETED, OFFSETS_KEY, SLICE_ROWS, now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -170,6 +171,13 @@ class RocksStore:
     def items(self) -> Iterator[tuple[str, Any]]:
         """See `Store.items`."""
         return self._between(b"", _STANDING)
+
+    def slices(self) -> Iterator[list[tuple[str, Any]]]:
+        """See `Store.slices`: an iterator of RocksDB's own for each, or one would keep the folder locked."""
+        start = b""
+        while rows := list(islice(self._between(start, _STANDING), SLICE_ROWS)):
+            yield rows
+            start = rows[-1][0].encode() + b"\x00"
 
     def scan(self, start: str, stop: str | None) -> Iterator[tuple[str, Any]]:
         """See `Store.scan`."""

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fleet.lane.store import DELETED
+from fleet.lane.errors import StoreError
+from fleet.lane.store import DELETED, SLICE_ROWS
 from fleet.lane.stores.memory import MemoryStore
 from tests.support.lane_stores import Row, files, new_store, offsets_row
 
@@ -149,3 +151,39 @@ def test_only_the_end_of_the_changelog_makes_a_store_current(tmp_path: Path) -> 
         assert (store.current_ms or 0) > 1000
         store.close()
     assert new_store(tmp_path).current_ms == store.current_ms
+
+
+def test_slices_hold_every_row_once(tmp_path: Path) -> None:
+    """However many rows there are: none, a slice exactly, one row more."""
+    for count in (0, SLICE_ROWS, SLICE_ROWS + 1):
+        for store in both(tmp_path / str(count)):
+            store.apply({f"{number:05}": number for number in range(count)}, {}, 1)
+            slices = list(store.slices())
+            assert all(0 < len(rows) <= SLICE_ROWS for rows in slices)
+            assert sorted(row for rows in slices for row in rows) == sorted(store.items())
+            store.close()
+
+
+def test_rows_may_change_between_two_slices(tmp_path: Path) -> None:
+    """A row that stays is given once, as it was or as it is; the store can be closed in between."""
+    for store in both(tmp_path):
+        store.apply({f"{number:05}": 0 for number in range(2 * SLICE_ROWS)}, {}, 1)
+        slices = store.slices()
+        first = next(slices)
+        store.apply({"00000": DELETED, f"{SLICE_ROWS:05}": 1, "99999": 1}, {}, 2)
+        found = [*first, *(row for rows in slices for row in rows)]
+        assert len({key for key, _ in found}) == len(found)
+        assert {key for key, _ in found} >= {f"{number:05}" for number in range(1, 2 * SLICE_ROWS)}
+        store.close()
+
+
+def test_between_two_slices_the_folder_is_free(tmp_path: Path) -> None:
+    """A partition may go to another task while a view reads it: that view then fails, not the task."""
+    store = new_store(tmp_path / "0")
+    store.apply({f"{number:05}": 0 for number in range(2 * SLICE_ROWS)}, {}, 1)
+    slices = store.slices()
+    next(slices)
+    store.close()
+    new_store(tmp_path / "0").close()
+    with pytest.raises(StoreError):
+        next(slices)
