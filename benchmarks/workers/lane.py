@@ -15,7 +15,7 @@ from benchmarks.claims import EVENT_TYPE
 from benchmarks.rules import cel
 from benchmarks.workers.charge import read_charge
 from benchmarks.workers.job import ROUTE_ATTRIBUTES, ROUTES, TABLE, WINDOWS, Job, Window, take
-from fleet.lane import Chunk, Effect, LaneApp, Put, State
+from fleet.lane import Chunk, Effect, LaneApp, PutAll, State
 from fleet.lane.agent import Process
 from fleet.lane.worker import main
 from fleet.settings import settings
@@ -34,8 +34,7 @@ def keyed_sum(chunk: Chunk, state: State) -> Iterator[Effect]:
         member = charge.member_id
         count, cents = rows.get(member) or state.get(TABLE, member, (0, 0))
         rows[member] = (count + 1, cents + charge.charge_cents)
-    for member, row in rows.items():
-        yield Put(TABLE, member, row)
+    yield PutAll(TABLE, rows)
 
 
 def windowed_sum(window: Window) -> Process:
@@ -59,9 +58,8 @@ def windowed_sum(window: Window) -> Process:
                 key = f"{member}/{start}"
                 count, total = rows.get(key) or state.get(TABLE, key, (0, 0))
                 rows[key] = (count + 1, total + cents)
-        for key, row in rows.items():
-            yield Put(TABLE, key, row)
-        yield Put(TABLE, WATERMARK, watermark_ms)
+        rows[WATERMARK] = watermark_ms
+        yield PutAll(TABLE, rows)
 
     return windowed
 

@@ -98,18 +98,31 @@ class Batches:
             False, with nothing appended, where the topic takes no record of that size.
         """
         batches = self.by_partition.get((topic, partition))
-        if batches is not None and batches[-1].add(self._now_ms, key, value, headers):
+        if batches and batches[-1].add(self._now_ms, key, value, headers):
             return True
         batch = self._opened(info)
         batch.add(self._now_ms, key, value, headers)
         return self._is_kept(batch, topic, info, partition)
+
+    def add_all(
+        self, topic: str, info: TopicInfo, partition: int, rows: Iterable[tuple[bytes | None, bytes | None]]
+    ) -> None:
+        """Append records of (key, value), none of which may be over the limit of the topic."""
+        batches = self.by_partition.setdefault((topic, partition), [])
+        add = batches[-1].add if batches else None
+        now_ms = self._now_ms
+        for key, value in rows:
+            if add is None or not add(now_ms, key, value, ()):
+                batches.append(self._opened(info))
+                add = batches[-1].add
+                add(now_ms, key, value, ())
 
     def forward(
         self, topic: str, info: TopicInfo, partition: int, record: Record, headers: tuple[Header, ...]
     ) -> bool:
         """Append a record that was read, with `headers` after its own; see `add`."""
         batches = self.by_partition.get((topic, partition))
-        if batches is not None and batches[-1].forward(self._now_ms, record, headers):
+        if batches and batches[-1].forward(self._now_ms, record, headers):
             return True
         batch = self._opened(info)
         batch.forward(self._now_ms, record, headers)

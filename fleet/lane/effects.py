@@ -6,6 +6,7 @@ effects of a whole chunk and makes them visible together with the source offsets
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -74,6 +75,13 @@ class Put(msgspec.Struct, frozen=True, gc=False):
     value: Any
 
 
+class PutAll(msgspec.Struct, frozen=True, gc=False):
+    """`Put` each of `rows` (by key, never mutated after): cheaper for an agent that collects a chunk's."""
+
+    table: str
+    rows: Mapping[str, Any]
+
+
 class Delete(msgspec.Struct, frozen=True, gc=False):
     """Remove `key` from the agent's table `table` (a tombstone in the changelog)."""
 
@@ -124,4 +132,4 @@ class CancelTimer(msgspec.Struct, frozen=True, gc=False):
     domain: Domain = "event"
 
 
-Effect: TypeAlias = Emit | Forward | Put | Delete | DeadLetter | SetTimer | CancelTimer
+Effect: TypeAlias = Emit | Forward | Put | PutAll | Delete | DeadLetter | SetTimer | CancelTimer

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import orjson
 
 from fleet.errors import FatalError, PermanentError, TransientError
-from fleet.lane.batches import Batches, record_bytes
+from fleet.lane.batches import RECORD_OVERHEAD_BYTES, Batches, record_bytes
 from fleet.lane.dead_letters import claim_checks, dead_letter_headers
-from fleet.lane.effects import CancelTimer, DeadLetter, Delete, Effect, Emit, Forward, Put, SetTimer
+from fleet.lane.effects import CancelTimer, DeadLetter, Delete, Effect, Emit, Forward, Put, PutAll, SetTimer
 from fleet.lane.errors import Lost
 from fleet.lane.partitioner import partition_of, partition_of_record
 from fleet.lane.state import State
@@ -61,6 +61,8 @@ class Stage:
                 emits.append(effect)
             elif isinstance(effect, Put):
                 staged[effect.table][effect.key] = effect.value
+            elif isinstance(effect, PutAll):
+                staged[effect.table].update(effect.rows)
             elif isinstance(effect, Delete):
                 staged[effect.table][effect.key] = DELETED
             elif isinstance(effect, DeadLetter):
@@ -147,7 +149,7 @@ def _checked(effects: Iterable[Effect], state: State, check: Callable[[Effect], 
     trial, collected = Stage(state), []
     undo: list[tuple[dict[str, Any], str, Any]] = []
     try:
-        for effect in effects:
+        for effect in _one_by_one(effects):
             if isinstance(effect, Put | Delete):
                 rows = state.staged[effect.table]
                 undo.append((rows, effect.key, rows.get(effect.key, _UNTOUCHED)))
@@ -162,6 +164,14 @@ def _checked(effects: Iterable[Effect], state: State, check: Callable[[Effect], 
                 rows[key] = value
         raise
     return collected
+
+
+def _one_by_one(effects: Iterable[Effect]) -> Iterator[Effect]:
+    for effect in effects:
+        if isinstance(effect, PutAll):
+            yield from (Put(effect.table, key, value) for key, value in effect.rows.items())
+        else:
+            yield effect
 
 
 async def build(
@@ -319,9 +329,21 @@ def _add_changelogs(
         if info is None:
             message = f"changelog topic {topic} does not exist"
             raise FatalError(message, hint="restart the worker: it creates its changelogs")
-        for key, value in rows.items():
-            batches.add(topic, info, partition, *changelog_row(table, key, value, info))
+        batches.add_all(topic, info, partition, _changelog_rows(table, rows, info))
         batches.add(topic, info, partition, OFFSETS_KEY, orjson.dumps(dict(offsets)))
+
+
+def _changelog_rows(
+    table: str, rows: Mapping[str, Any], info: TopicInfo
+) -> Iterator[tuple[bytes, bytes | None]]:
+    dumps, room = orjson.dumps, info.max_message_bytes - RECORD_OVERHEAD_BYTES
+    for key, value in rows.items():
+        try:
+            row = key.encode(), None if value is DELETED else dumps(value)
+            fits = len(row[0]) + len(row[1] or b"") <= room and row[0] != OFFSETS_KEY
+        except (AttributeError, TypeError, ValueError):
+            fits = False
+        yield row if fits else changelog_row(table, key, value, info)
 
 
 def changelog_row(table: str, key: str, value: Any, info: TopicInfo) -> tuple[bytes, bytes | None]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fleet.errors import FatalError, PermanentError, TransientError
 from fleet.lane.agent import LaneAgent
-from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
+from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put, PutAll
 from fleet.lane.errors import StoreCorruptError
 from fleet.lane.staging import Stage, run
 from fleet.lane.state import State
@@ -80,6 +80,31 @@ def test_poison_anywhere_leaves_what_the_good_records_alone_give(values: list[by
     assert stage.state.staged == clean.state.staged
     assert [emit.value for emit in stage.emits] == good
     assert [letter.record.value for letter in stage.dead_letters] == [v for v in values if v in (b"x", b"y")]
+
+
+def add_up_at_the_end(chunk: Any, state: State) -> Iterator[Effect]:
+    """Sum by parity, and put the sums of the chunk together; what is no number raises, after a first row."""
+    yield PutAll("t", {"seen": state.get("t", "seen", 0) + len(chunk)})
+    rows: dict[str, Any] = {}
+    for record in chunk:
+        key = "odd" if record.value[-1] % 2 else "even"
+        rows[key] = rows.get(key, state.get("t", key, 0)) + int(record.value)
+    yield PutAll("t", rows)
+    rows.clear()
+
+
+@given(st.lists(st.sampled_from([b"1", b"2", b"35", b"x"]), max_size=12))
+def test_rows_that_are_put_together_are_those_put_one_by_one(values: list[bytes]) -> None:
+    """Readable by the chunk itself, and undone with the record that raises."""
+    numbers = [int(value) for value in values if value != b"x"]
+    stage = staged(add_up_at_the_end, values, {"even": 7})
+    expected = {"seen": len(numbers)} if numbers or not values else {}
+    if any(number % 2 == 0 for number in numbers):
+        expected["even"] = 7 + sum(number for number in numbers if number % 2 == 0)
+    if any(number % 2 for number in numbers):
+        expected["odd"] = sum(number for number in numbers if number % 2)
+    assert stage.state.staged["t"] == expected
+    assert len(stage.dead_letters) == values.count(b"x")
 
 
 def test_a_permanent_error_gives_its_reason() -> None:
