@@ -108,7 +108,8 @@ cdef class Program:
                     # A negative count is followed by the size of the block in bytes.
                     if not take_number(data, end, &at, &size) or size < 0:
                         return self._fail(value, at)
-                    number = -number
+                    # No count is below what there are bytes for: the least number has no opposite.
+                    number = -max(number, -end - 1)
                 if code[step + 3]:
                     # Each item takes a byte at least: no reason to count to two to the power of 63.
                     if not 0 < number <= end:

@@ -16,6 +16,7 @@ class ProgramWriter(Walk[int]):
     """
 
     def __init__(self, compiled: Any) -> None:
+        super().__init__()
         self._run = compiled
         self._op = compiled.Op
         self._code: list[int] = []

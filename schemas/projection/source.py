@@ -11,13 +11,15 @@ from typing import Any, Final, cast
 
 from schemas.projection.walk import Projection, Walk, Wanted, decimal_of, fail
 
-_VARINT_BITS: Final = 64
+_LONG_BITS: Final = 64
+_LONG_MASK: Final = 2**_LONG_BITS - 1
 
 
 class SourceWriter(Walk[str]):
     """Writes the function, a statement at a time; ``p`` is where it stands in the bytes ``b``."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._lines: list[str] = []
         self._indent = 1
         self._names: dict[str, Any] = {"long_at": _long_at, "fail": fail}
@@ -148,7 +150,8 @@ def _long_at(value: bytes, at: int) -> tuple[int, int]:
         at += 1
         number |= (byte & 127) << shift
         if byte <= 127:  # noqa: PLR2004 - the highest bit says that more follow
+            number &= _LONG_MASK
             return number >> 1 ^ -(number & 1), at
         shift += 7
-        if shift >= _VARINT_BITS + 6:
+        if shift >= _LONG_BITS:
             fail(value, at)

@@ -16,8 +16,10 @@ Target = TypeVar("Target")
 Wanted: TypeAlias = "Mapping[str, Wanted] | None"
 """What is wanted of a record, by field, and of that field in turn; None for all of it."""
 
-MAX_NESTING: Final = 12
+MAX_NESTING: Final = 8  # Two loops each in Python, which nests twenty.
+MAX_TYPES: Final = 10_000  # Types that are named and used again multiply.
 MAX_BRANCHES: Final = 64  # The index of any more takes a second byte.
+MAX_OPERAND: Final = 2**31 - 1
 _FIXED_BYTES: Final = {"null": 0, "boolean": 1, "float": 4, "double": 8}
 _READ: Final = frozenset({"null", "boolean", "int", "long", "string", "bytes", "enum"})
 
@@ -31,6 +33,9 @@ class Walk(ABC, Generic[Target]):
 
     `Target` is where a value goes.
     """
+
+    def __init__(self) -> None:
+        self._types = 0
 
     @abstractmethod
     def compiled(self) -> Projection:
@@ -82,7 +87,7 @@ class Walk(ABC, Generic[Target]):
         """Read those fields of a record that are wanted, and step over the others.
 
         Raises:
-            ProjectionError: The schema nests too deeply, or is none.
+            ProjectionError: The schema nests too deeply, is too large, or is none.
         """
         for field in fields:
             name, schema = field["name"], field["type"]
@@ -97,10 +102,9 @@ class Walk(ABC, Generic[Target]):
         """Read a value into `target`; of a record what is wanted.
 
         Raises:
-            ProjectionError: The schema nests too deeply, or is none.
+            ProjectionError: The schema nests too deeply, is too large, or is none.
         """
-        if depth > MAX_NESTING:
-            raise ProjectionError("the schema nests too deeply")
+        self._visit(depth)
         if isinstance(schema, list):
             self._choose(schema, lambda branch: self.value(target, branch, wanted, depth + 1))
             return
@@ -110,7 +114,7 @@ class Walk(ABC, Generic[Target]):
             if logical is not None:
                 raise ProjectionError("the schema has a logical type of a type of its own")
             self.value(target, kind, wanted, depth + 1)
-        elif logical == "decimal" and kind == "bytes":
+        elif logical == "decimal" and kind == "bytes" and 0 < schema.get("precision", 0) <= MAX_OPERAND:
             self.decimal(target, schema)
         elif kind == "record" and logical is None:
             self.record(target, schema["fields"], wanted, depth + 1)
@@ -124,10 +128,9 @@ class Walk(ABC, Generic[Target]):
         """Step over a value.
 
         Raises:
-            ProjectionError: The schema nests too deeply, or is none.
+            ProjectionError: The schema nests too deeply, is too large, or is none.
         """
-        if depth > MAX_NESTING:
-            raise ProjectionError("the schema nests too deeply")
+        self._visit(depth)
         if isinstance(schema, list):
             self._choose(schema, lambda branch: self.skip(branch, depth + 1))
             return
@@ -142,9 +145,14 @@ class Walk(ABC, Generic[Target]):
         else:
             self._skip_leaf(schema, kind)
 
+    def _visit(self, depth: int) -> None:
+        self._types += 1
+        if depth > MAX_NESTING or self._types > MAX_TYPES:
+            raise ProjectionError("the schema nests too deeply, or is too large")
+
     def _choose(self, branches: list[Any], one: Callable[[Any], None]) -> None:
-        if len(branches) > MAX_BRANCHES:
-            raise ProjectionError("the schema has a union of too many types")
+        if not 0 < len(branches) <= MAX_BRANCHES:
+            raise ProjectionError("the schema has a union of no types, or of too many")
         self.union(branches, one)
 
     def _skip_blocks(self, schema: Any, kind: str, depth: int) -> None:
@@ -156,8 +164,10 @@ class Walk(ABC, Generic[Target]):
         self.blocks(item, depth)
 
     def _skip_leaf(self, schema: Any, kind: str) -> None:
-        size = int(schema["size"]) if kind == "fixed" else _FIXED_BYTES.get(kind)
+        size = schema["size"] if kind == "fixed" else _FIXED_BYTES.get(kind)
         if size is not None:
+            if not isinstance(size, int) or not 0 <= size <= MAX_OPERAND:
+                raise ProjectionError("the schema has a fixed of a size that cannot be")
             if size:
                 self.fixed(size)
         elif kind in {"int", "long", "enum"}:

@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro import parse_schema, schemaless_reader
 from fastavro.utils import generate_one
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,60 +21,13 @@ from schemas.codec import Codec
 from schemas.projection import ProjectionError, projected
 from schemas.projection.program import ProgramWriter
 from schemas.projection.source import SourceWriter
+from tests.support.avro import distinct, encoded, outcome, records, same, types
 
 _compiled: Any = native.load("schemas.projection._run")
 WRITERS: list[Callable[[], Any]] = [SourceWriter]
 if _compiled is not None:
     WRITERS.append(lambda: ProgramWriter(_compiled))
 each_writer = pytest.mark.parametrize("writer", WRITERS, ids=["Python", "compiled"][: len(WRITERS)])
-
-PLAIN = ["null", "boolean", "int", "long", "float", "double", "bytes", "string"]
-LOGICAL = [
-    {"type": "int", "logicalType": "date"},
-    {"type": "long", "logicalType": "timestamp-micros"},
-    {"type": "bytes", "logicalType": "decimal", "precision": 12, "scale": 2},
-]
-names = st.integers(0, 10**9).map(lambda number: f"N{number}")
-
-
-def records(types: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Return record schemas over `types`; each name is given once."""
-    return st.builds(
-        lambda name, fields: {
-            "type": "record",
-            "name": name,
-            "fields": [{"name": f"f{index}", "type": each} for index, each in enumerate(fields)],
-        },
-        names,
-        st.lists(types, max_size=6),
-    )
-
-
-leaves = st.one_of(
-    st.sampled_from(PLAIN),
-    st.sampled_from(LOGICAL),
-    names.map(lambda name: {"type": "enum", "name": f"E{name}", "symbols": ["a", "b", "c"]}),
-    names.map(lambda name: {"type": "fixed", "name": f"F{name}", "size": 3}),
-    st.sampled_from([*PLAIN[1:], *LOGICAL]).map(lambda kind: ["null", kind]),
-    st.sampled_from(PLAIN[1:]).map(lambda kind: {"type": {"type": kind}}),
-)
-types = st.recursive(
-    leaves,
-    lambda inner: st.one_of(
-        records(inner),
-        inner.map(lambda items: {"type": "array", "items": items}),
-        inner.map(lambda values: {"type": "map", "values": values}),
-        records(inner).map(lambda record: ["null", record]),
-    ),
-    max_leaves=8,
-)
-
-
-def encoded(schema: Any, value: Any) -> bytes:
-    """Return the Avro binary of `value`."""
-    stream = BytesIO()
-    schemaless_writer(stream, schema, value)
-    return stream.getvalue()
 
 
 def whole(schema: Any, value: bytes) -> dict[str, Any]:
@@ -84,20 +37,6 @@ def whole(schema: Any, value: bytes) -> dict[str, Any]:
     if stream.tell() != len(value):
         raise ValueError
     return found  # type: ignore[return-value]
-
-
-def same(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal, with one NaN equal to another."""
-    return repr(one) == repr(other)
-
-
-def distinct(schema: Any) -> bool:
-    """Tell whether fastavro accepts the schema: random names may meet."""
-    try:
-        parse_schema(schema)
-    except Exception:  # noqa: BLE001 - whatever it finds wrong
-        return False
-    return True
 
 
 @each_writer
@@ -170,14 +109,6 @@ def test_parts_of_what_is_no_record_are_the_whole(writer: Any) -> None:
     )
     value = {"f0": {"a": 1, "b": 2}, "f1": "text"}
     assert projected(writer(), schema, {"f0.a", "f1.x"})(encoded(schema, value), 0) == value
-
-
-def outcome(decode: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-    """Return what `decode` gives, None where it raises: which error depends on the bytes."""
-    try:
-        return decode()
-    except Exception:  # noqa: BLE001 - see above
-        return None
 
 
 @each_writer
