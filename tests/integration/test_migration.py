@@ -152,7 +152,7 @@ async def test_an_interrupted_migration_is_done_again_from_its_start(
             raise Lost("broken off")
         return await commit(self, *arguments, **named)
 
-    monkeypatch.setattr("fleet.lane.migration.ROWS_IN_ONE", 50)
+    monkeypatch.setattr("fleet.lane.moved_rows.ROWS_IN_ONE", 50)
     monkeypatch.setattr(Transactor, "commit", breaks_off)
     first = bump.migration(lambda _, row: row)
     await first.host.prepare(first.agent)

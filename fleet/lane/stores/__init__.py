@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from fleet.lane.bounded import bounded
@@ -12,7 +14,7 @@ from fleet.lane.stores.memory import MemoryStore
 from fleet.lane.stores.rocks import RocksMemory, RocksStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fleet.lane.store import Store
 
@@ -46,6 +48,13 @@ class Stores:
     @cached_property
     def _memory(self) -> RocksMemory:
         return RocksMemory(self._memory_bytes)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Stores]:
+        """Give stores on disk, whatever the kinds of their tables, whose files are gone after the block."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self._folder, prefix="scratch-") as folder:
+            yield Stores(Path(folder), lambda _: "rocksdb", self._memory_bytes)
 
     async def open(self, table: str, partition: int) -> Store:
         """Open the store of a table partition, with what it held when it was last closed.
