@@ -88,7 +88,7 @@ class MovedRows:
     def _add(self, batches: Batches, table: str, key: bytes, value: bytes | None) -> None:
         batches.add(self.host.changelog(table), self._info(table), self.partition, key, value)
 
-    async def _changes(self) -> AsyncIterator[tuple[str, bytes, bytes | None]]:
+    async def changes(self) -> AsyncIterator[tuple[str, bytes, bytes | None]]:
         """Yield (table, key, value) of what the new changelogs lack or have too much."""
         for table in self.agent.tables:
             info, old = self._info(table), self.old.get(table)
