@@ -45,14 +45,18 @@ def compiled(root: Path) -> list[Path]:
     sources = sorted(path for package in PACKAGES for path in (root / package).rglob("*.pyx"))
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     targets = {source: source.with_name(source.stem + suffix) for source in sources}
-    for source, target in targets.items():
-        if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
-            continue
+    outdated = {source: target for source, target in targets.items() if _is_older(target, source)}
+    for target in outdated.values():
         target.unlink(missing_ok=True)
+    for source, target in outdated.items():
         _compile(root, source)
         if not target.exists():
             raise CompileError(f"{target.name} was not made")
     return list(targets.values())
+
+
+def _is_older(target: Path, source: Path) -> bool:
+    return not target.exists() or target.stat().st_mtime < source.stat().st_mtime
 
 
 def _compile(root: Path, source: Path) -> None:

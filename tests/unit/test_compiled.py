@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -65,22 +66,69 @@ def test_a_changed_source_is_compiled_again(project: Path) -> None:
 
 
 def test_without_a_compiler_it_says_so_in_a_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And leaves no compiled module of an older source."""
+    """And leaves no compiled module of an older source, of whichever module."""
     monkeypatch.setenv("CC", "no-such-compiler")
-    stale = project / "fleet" / f"answer{SUFFIX}"
-    stale.write_bytes(b"of an older source")
-    os.utime(stale, (0, 0))
+    (project / "fleet" / "other.pyx").write_text("def other():\n    return 1\n")
+    stale = [project / "fleet" / f"{name}{SUFFIX}" for name in ("answer", "other")]
+    for path in stale:
+        path.write_bytes(b"of an older source")
+        os.utime(path, (0, 0))
     with pytest.raises(CompileError, match="no-such-compiler") as refused:
         compiled(project)
     assert "\n" not in str(refused.value)
-    assert not stale.exists()
+    assert not any(path.exists() for path in stale)
+
+
+def wheel_of(project: Path, *, compiler: str | None) -> tuple[str, set[str], str]:
+    """Build a wheel as pip does; return its name, the files in it and what was said meanwhile."""
+    shutil.copy(ROOT / "hatch_build.py", project)
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "answers"\nversion = "1"\nrequires-python = ">=3.11"\n'
+        "[tool.hatch.build.targets.wheel.hooks.custom]\n"
+        '[tool.hatch.build.targets.wheel]\npackages = ["fleet"]\n'
+    )
+    environment = {**os.environ, **({} if compiler is None else {"CC": compiler})}
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel"],
+        check=True,
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    (wheel,) = (project / "dist").iterdir()
+    with ZipFile(wheel) as archive:
+        return wheel.name, set(archive.namelist()), done.stdout + done.stderr
+
+
+@needs_compiler
+def test_a_wheel_has_the_compiled_modules_and_says_for_which_platform(project: Path) -> None:
+    """So that no other platform installs it."""
+    name, files, _ = wheel_of(project, compiler=None)
+    assert f"fleet/answer{SUFFIX}" in files
+    assert "none-any" not in name
+
+
+def test_a_wheel_is_built_where_no_compiler_is(project: Path) -> None:
+    """With one line of warning; it is for every platform."""
+    name, files, said = wheel_of(project, compiler="no-such-compiler")
+    assert name == "answers-1-py3-none-any.whl"
+    assert "fleet/__init__.py" in files
+    assert not any(path.endswith(".so") for path in files)
+    warnings = [line for line in said.splitlines() if "not compiled" in line]
+    assert len(warnings) == 1
+    assert "no-such-compiler" in warnings[0]
 
 
 def test_switched_off_everything_runs_in_python() -> None:
     """So that the two can be compared, and a doubt about one be settled."""
-    code = "from fleet.lane import batches, fetched; import sys; print('fleet.lane._records' in sys.modules)"
+    code = (
+        "import sys; from fleet.lane import batches, fetched; from schemas import projection;"
+        "print({'fleet.lane._records', 'schemas.projection._run'} & set(sys.modules))"
+    )
     environment = {**os.environ, "EVENTFLEET_NATIVE": "0"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "set()"
