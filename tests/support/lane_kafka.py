@@ -11,7 +11,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import GroupCoordinatorNotAvailableError, for_code
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import GroupCoordinatorNotAvailableError, MessageSizeTooLargeError, for_code
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import TopicPartition
 
@@ -88,6 +89,30 @@ class Cluster:
                 )
 
             await until(led, 15, f"leaders of {', '.join(topics)}")
+
+    async def limit(self, topic: str, max_message_bytes: int) -> None:
+        """Lower what `topic` takes, and wait until every partition refuses more than that."""
+        lower = {"max.message.bytes": str(max_message_bytes)}
+        async with self.admin() as admin:
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, lower)])
+        partitions = [tp.partition for tp in await self._partitions(topic)]
+        # What is rolled back, nobody sees.
+        async with self.producer(transactional_id=f"limit of {topic}") as probe:
+
+            async def refuses(partition: int) -> bool:
+                await probe.begin_transaction()
+                try:
+                    await probe.send_and_wait(topic, bytes(max_message_bytes), partition=partition)
+                except MessageSizeTooLargeError:
+                    return True
+                finally:
+                    await probe.abort_transaction()
+                return False
+
+            async def all_refuse() -> bool:
+                return all([await refuses(partition) for partition in partitions])
+
+            await until(all_refuse, 30, f"the lower limit of {topic}")
 
     async def send(
         self,

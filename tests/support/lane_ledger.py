@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from tests.support.lane_kafka import Cluster
 
 MEMBERS = 2000
+LONG_BYTES = 2000
+
+POISON = ("process_error", "process")
+REFUSED = ("record_too_large", "produce")
+"""Reason and step of the dead letters."""
 
 
 @dataclass
@@ -29,29 +34,38 @@ class Ledger:
     Attributes:
         seed: Of the generator; the same seed makes the same charges.
         poison_share: Share of charges that no one can add up.
+        long_share: Share of charges of more than `LONG_BYTES`.
+        outgrown: Output topic suffixes that no longer take a long one: it is summed, and set aside.
         accepted: Ids by output topic suffix and member, in order.
         poison: Ids of the poison charges.
+        refused: Ids of the long charges that were set aside.
         sums: Count and charges by member.
     """
 
     seed: int
     poison_share: float = 0.0
+    long_share: float = 0.0
+    outgrown: str = ""
     accepted: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(list))
     poison: set[int] = field(default_factory=set)
+    refused: set[int] = field(default_factory=set)
     sums: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
 
     def charges(self, count: int) -> Iterator[tuple[bytes, bytes]]:
         """Yield `count` charges as (key, value) records."""
         rng = random.Random(self.seed)
-        first = len(self.poison) + sum(len(ids) for ids in self.accepted.values())
+        first = len(self.poison) + len(self.refused) + sum(len(ids) for ids in self.accepted.values())
         for number in range(first, first + count):
             member, to = f"M{rng.randrange(MEMBERS):05d}", rng.choice("ab")
             charge = Decimal(rng.randrange(1, 100_000)) / 100
-            poisoned = rng.random() < self.poison_share
+            poisoned, long = rng.random() < self.poison_share, rng.random() < self.long_share
             if poisoned:
                 self.poison.add(number)
             else:
-                self.accepted[to, member].append(number)
+                if long and to in self.outgrown:
+                    self.refused.add(number)
+                else:
+                    self.accepted[to, member].append(number)
                 seen, total = self.sums.get(member, (0, Decimal(0)))
                 self.sums[member] = seen + 1, total + charge
             value = {
@@ -59,14 +73,15 @@ class Ledger:
                 "member": member,
                 "to": to,
                 "charge": "poison" if poisoned else str(charge),
+                "note": "x" * LONG_BYTES if long else "",
             }
             yield member.encode(), orjson.dumps(value)
 
     async def check(self, cluster: Cluster, app_id: str, source: str) -> None:
         """Compare all that read_committed readers see with the ledger.
 
-        Outputs complete, in order per member and without duplicates; the table exact; each poison
-        charge one dead letter that names its coordinates, byte for byte the source record.
+        Outputs complete, in order per member and without duplicates; the table exact; each poison or
+        refused charge one dead letter that says why and where, byte for byte the source record.
         """
         for suffix in ("a", "b"):
             seen: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -86,16 +101,15 @@ class Ledger:
 
     async def _check_dead_letters(self, cluster: Cluster, source: str) -> None:
         originals = {(r.topic, r.partition, r.offset): (r.key, r.value) for r in await cluster.read(source)}
-        ids = []
+        ids: dict[tuple[str, str], list[int]] = {POISON: [], REFUSED: []}
         await cluster.settled(f"{source}-dead")
         for letter in await cluster.read(f"{source}-dead"):
             why = reason_of(letter.headers)
             place = (why["topic"], int(why["partition"]), int(why["offset"]))
             assert (letter.key, letter.value) == originals[place]
-            assert (why["reason"], why["step"]) == ("process_error", "process")
-            ids.append(orjson.loads(letter.value)["id"])
-        assert len(ids) == len(set(ids)), "a dead letter twice"
-        assert set(ids) == self.poison
+            ids[why["reason"], why["step"]].append(orjson.loads(letter.value)["id"])
+        assert sorted(ids[POISON]) == sorted(self.poison)
+        assert sorted(ids[REFUSED]) == sorted(self.refused)
 
 
 async def table_rows(cluster: Cluster, app_id: str) -> dict[str, tuple[int, Decimal]]:
