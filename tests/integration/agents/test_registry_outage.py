@@ -85,3 +85,34 @@ async def test_an_outage_pauses_one_partition_and_loses_nothing(
         assert await mark.dead_letters(agent) == []
     assert "(dead-letters)" not in await mark.delta()
     assert fleet.pids() == before
+
+
+@pytest.mark.usefixtures("mended")
+async def test_a_router_killed_in_an_outage_loses_nothing(fleet: Fleet, unique: Callable[[str], str]) -> None:
+    """Started again without the registry it knows no schema at all: what comes waits, and then all flows."""
+    async with fleet.codec() as codec:
+        known = codec.encode(SUBJECT, a_claim(npi="1000000003"))
+    new = await under_a_new_id(fleet, unique("restart"))
+    mark = await Mark.of(fleet)
+    fleet.registry.cut()
+    await fleet.send(CANONICAL, b"npi", new, partition=PAUSED_PARTITION)
+
+    async def paused() -> list[int]:
+        return sorted(await partitions(fleet, "router", "paused"))
+
+    await until(paused, LIMIT_S, "the router paused")
+    fleet.workers["router"].kill()
+    fleet.workers["router"] = fleet.start("router")
+    for partition in range(PARTITIONS):
+        await fleet.send(CANONICAL, b"npi", known, partition=partition)
+
+    async def all_paused() -> bool:
+        return await paused() == list(range(PARTITIONS))
+
+    await until(all_paused, LIMIT_S, "every partition of the new router paused")
+    fleet.registry.mend()
+    await mark.counted(events=PARTITIONS + 1, aggregated=PARTITIONS + 1)
+    assert await paused() == []
+    for agent in AGENTS:
+        assert await mark.dead_letters(agent) == []
+    assert "(dead-letters)" not in await mark.delta()
