@@ -77,4 +77,4 @@ async def test_damaged_tables_are_built_anew_from_their_changelogs(
     await until(told, LIMIT_S, "both named in the log")
     worker.signal(signal.SIGTERM)
     assert await worker.ended(LIMIT_S) == 0
-    assert sums_on_disk(workers.folder / "data" / "tables") == load.ledger.sums
+    assert sums_on_disk(workers.folder / "data" / "tables", port) == load.ledger.sums

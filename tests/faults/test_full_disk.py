@@ -53,4 +53,4 @@ async def test_a_disk_that_fills_up_under_load_costs_a_pause(
         await load.check()
         worker.signal(signal.SIGTERM)
         assert await worker.ended(LIMIT_S) == 0
-        assert sums_on_disk(disk.folder) == load.ledger.sums
+        assert sums_on_disk(disk.folder, worker.port) == load.ledger.sums

@@ -2,6 +2,7 @@
 
 ``LANE_KILL_AT=committed:3``: dies by SIGKILL when it comes to that step for the third time.
 ``LANE_SLOW_S=0.9``: every transaction stays open for so long before it is committed.
+``LANE_STANDBYS_WAIT=file``: its standbys read nothing while that file is there.
 ``LANE_VIA=29192:41234``: reaches the broker's first port through the second, a `KafkaProxy`'s.
 """
 
@@ -9,19 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import os
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.transaction import EndTxnRequest
 
+from fleet.lane.standby import Standbys
 from fleet.lane.stores.memory import MemoryStore
 from fleet.lane.stores.rocks import RocksStore
 from fleet.lane.transaction import Transactor
+from tests.support.polling import until
 
 STEPS = (
     "fenced",
@@ -50,6 +55,8 @@ def install() -> None:
         _connect_through(*map(int, via.split(":")))
     if slow := os.environ.get("LANE_SLOW_S"):
         _slow_down(float(slow))
+    if file := os.environ.get("LANE_STANDBYS_WAIT"):
+        _hold_standbys_back(Path(file))
     if at := os.environ.get("LANE_KILL_AT"):
         step, _, number = at.partition(":")
         _report_steps(_killer(step, int(number)))
@@ -139,6 +146,13 @@ def _report_applying_to(kind: Any, reached: Reached) -> None:
 
 def _slow_down(seconds: float) -> None:
     _around(AIOKafkaProducer, "commit_transaction", before=lambda: asyncio.sleep(seconds))
+
+
+def _hold_standbys_back(file: Path) -> None:
+    async def gone() -> bool:
+        return not await asyncio.to_thread(file.exists)
+
+    _around(Standbys, "_read", before=lambda: until(gone, math.inf, f"the end of {file}"))
 
 
 def _connect_through(port: int, proxy: int) -> None:

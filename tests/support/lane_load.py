@@ -140,3 +140,14 @@ async def all_running(workers: Iterable[Worker]) -> None:
         return all(held) and sorted(n for each in held for n in each) == list(range(PARTITIONS))
 
     await until(shared, LIMIT_S, f"all partitions shared between {len(asked)} workers")
+
+
+async def copied(worker: Worker) -> None:
+    """Wait until `worker` has copies, up to date, of all partitions that it does not run."""
+
+    async def up_to_date() -> bool:
+        own = {task["partition"] for task in await worker.tasks()}
+        copies = {copy["partition"] for copy in await worker.standbys() if copy["lag"] == 0}
+        return own | copies == set(range(PARTITIONS))
+
+    await until(up_to_date, LIMIT_S, "standbys of all that others own")

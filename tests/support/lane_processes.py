@@ -65,6 +65,11 @@ class Worker:
         status, body = await self.ask("/lane")
         return list(body["tasks"]) if status == 200 else []
 
+    async def standbys(self) -> list[dict[str, Any]]:
+        """Return the worker's copies of others' table partitions, as its web view shows them."""
+        status, body = await self.ask("/lane")
+        return list(body["standbys"]) if status == 200 else []
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the worker and all its children."""
         with suppress(ProcessLookupError):

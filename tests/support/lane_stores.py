@@ -48,10 +48,10 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def sums_on_disk(folder: Path) -> dict[str, tuple[int, Decimal]]:
-    """Return the sums of all stores in `folder`, which nobody has open (see `lane_worker`)."""
+def sums_on_disk(folder: Path, port: int) -> dict[str, tuple[int, Decimal]]:
+    """Return the sums that the worker with this port has left in `folder` (see `lane_worker`)."""
     sums: dict[str, tuple[int, Decimal]] = {}
-    for place in folder.glob(f"*/{TABLE}/*"):
+    for place in folder.glob(f"*-{port}/{TABLE}/*"):
         store = new_store(place)
         sums |= {key: (count, Decimal(charges)) for key, (count, charges) in store.items()}
         store.close()

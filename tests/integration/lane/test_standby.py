@@ -12,7 +12,7 @@ from fleet.lane.config import LaneConfig
 from fleet.lane.standby import Standbys
 from fleet.lane.stores import MemoryStore
 from tests.support.lane_host import local_lane
-from tests.support.lane_load import PARTITIONS, Load, all_running
+from tests.support.lane_load import PARTITIONS, Load, all_running, copied
 from tests.support.lane_worker import TABLE
 from tests.support.polling import until
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tests.support.lane_fixtures import NewWorkers
     from tests.support.lane_host import LocalLane
     from tests.support.lane_kafka import Cluster
-    from tests.support.lane_processes import Worker
 
 pytestmark = pytest.mark.stack
 
@@ -192,12 +191,6 @@ async def test_partitions_come_and_go_as_standbys_amid_the_work(
     await load.check()
 
 
-async def standing_by(worker: Worker) -> list[dict[str, Any]]:
-    """Return the worker's standbys, as its web view shows them."""
-    status, body = await worker.ask("/lane")
-    return list(body["standbys"]) if status == 200 else []
-
-
 @pytest.mark.parametrize("store", ["memory", "rocksdb"])
 async def test_a_killed_owner_is_replaced_by_its_standby(
     cluster: Cluster, new_workers: NewWorkers, unique: Callable[[str], str], store: str
@@ -211,13 +204,7 @@ async def test_a_killed_owner_is_replaced_by_its_standby(
     await all_running([first, second])
     await load.consumed()
 
-    async def copied() -> bool:
-        own = {task["partition"] for task in await second.tasks()}
-        copies = await standing_by(second)
-        others = {copy["partition"] for copy in copies if copy["lag"] == 0}
-        return own | others == set(range(PARTITIONS))
-
-    await until(copied, 60, "standbys of all that the other owns")
+    await copied(second)
     own = {task["partition"] for task in await second.tasks()}
     changelog = await cluster.ends(f"{load.app_id}-{TABLE}-changelog")
     first.kill()
