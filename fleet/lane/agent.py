@@ -50,7 +50,8 @@ class LaneAgent:
         tables: Names of the tables the agent owns.
         dead_letters: Topic of the agent's dead letters.
         prepare: Awaited before each chunk, for what a pure function must find ready (schemas);
-            a `TransientError` pauses the partition and the chunk is tried again.
+            a `TransientError` pauses the partition and the chunk is tried again, any other error halts
+            the task.
         ready: Awaited once before the first record, e.g. config read to its end.
         config: Called once a chunk for the immutable snapshot that `State.config` gives.
         guarantee: ``exactly_once``, or ``at_least_once`` where latency matters more: outputs can be

@@ -63,7 +63,10 @@ class MovedRows:
         Raises:
             FatalError: A row cannot be changed, or its changelog cannot hold it.
         """
-        return sum([1 async for _, _, value in self.changes() if value is not None])
+        count = 0
+        async for _, _, value in self.changes():
+            count += value is not None
+        return count
 
     async def write(self, transactor: Transactor, offsets: Mapping[TopicPartition, int]) -> None:
         """Write the rows, in transactions of bounded size; the last one says where they stand.

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import OffsetOutOfRangeError
 
-from fleet.errors import TransientError
+from fleet.errors import FatalError, TransientError
 from fleet.lane import metrics, staging
-from fleet.lane.errors import Halted
+from fleet.lane.errors import Halted, Lost
 from fleet.lane.firing import Firing
 from fleet.lane.pace import Pace
 from fleet.lane.progress import Progress, Status
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FETCH_TIMEOUT_MS = 250
+SHORT_WAIT_MS = 1
 PAUSE_S = 1.0
 
 
@@ -82,19 +83,25 @@ class Runner:
                     await self._process(tp, waiting)
 
     async def _fire(self) -> int:
-        """Fire the timers that are due; return for how long to wait for records, then to look again."""
+        """Fire the timers that are due; return for how long to wait for records, then to look again.
+
+        By the wall clock in one transaction, then records have their turn: a timer of either clock may set
+        one of the other for what has passed, and so on for ever.
+        """
+        clock_done = False
         while not self._progress.stopping.is_set():
             state = self._new_state()
             timers = Timers(self._agent.timers_table, "", state)
             if timers.due("event", timers.time_ms):
                 await self._chunk(None, [])
-            elif timers.due("wall", state.now_ms):
+            elif not clock_done and timers.due("wall", state.now_ms):
                 await self._chunk(None, [], wall=True)
+                clock_done = True
             else:
                 first = timers.first("wall")
                 left_ms = FETCH_TIMEOUT_MS if first is None else first.at_ms - state.now_ms
-                return min(FETCH_TIMEOUT_MS, left_ms)
-        return 1
+                return min(FETCH_TIMEOUT_MS, max(SHORT_WAIT_MS, left_ms))
+        return SHORT_WAIT_MS
 
     def _new_state(self) -> State:
         hold, now_ms = self._hold, self._context.config.clock()
@@ -166,7 +173,7 @@ class Runner:
     async def _transact(self, tp: TopicPartition | None, records: list[ConsumerRecord], *, wall: bool) -> int:
         agent, hold = self._agent, self._hold
         if records:
-            await agent.prepare(records)
+            await self._prepare(records)
         stage, batches, after = await self._staged(tp, records, wall=wall)
         offsets = _by_topic(after)
         if stage.left:
@@ -186,6 +193,17 @@ class Runner:
         self._progress.moved()
         self._count(stage, len(records))
         return len(records)
+
+    async def _prepare(self, records: list[ConsumerRecord]) -> None:
+        try:
+            await self._agent.prepare(records)
+        except (TransientError, FatalError, Lost):
+            raise
+        except Exception as error:
+            message = f"the agent's prepare fails ({type(error).__name__})"
+            raise FatalError(
+                message, hint="mend it, or let it raise TransientError to be tried again"
+            ) from error
 
     async def _staged(
         self, tp: TopicPartition | None, records: list[ConsumerRecord], *, wall: bool

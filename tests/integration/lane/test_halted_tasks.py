@@ -101,3 +101,27 @@ async def test_a_task_halted_by_its_agent_goes_on_once_that_can(
         await load.consumed()
         await lane.becomes({1: "running"})
     await load.check()
+
+
+async def test_a_task_halts_where_its_agent_cannot_prepare(
+    cluster: Cluster, unique: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any error but a transient one: one line names it, and the task goes on once it is mended."""
+    load = await Load.prepared(cluster, unique, seed=3)
+    await load.send(1000)
+    broken = {1}
+
+    async def prepare(chunk: Chunk) -> None:
+        if chunk[0].partition in broken:
+            raise KeyError("schema")
+
+    agent = replace(summing_agent(load), prepare=prepare)
+    async with local_lane(load, agent, halted_retry_s=RETRY_S) as lane:
+        await lane.becomes({0: "running", 1: "halted", 2: "running", 3: "running"})
+        await tries(lane, 3)
+        assert lane.task(1).reason.startswith("the agent's prepare fails (KeyError): mend it")
+        assert caplog.text.count("sum/1 is halted") == 1
+        broken.clear()
+        await load.consumed()
+        await lane.becomes({1: "running"})
+    await load.check()

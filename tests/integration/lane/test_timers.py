@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from fleet.lane import SetTimer
+from fleet.lane.agent import LaneAgent
+from tests.support.lane_host import local_lane
+from tests.support.lane_load import Load
 from tests.support.polling import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from fleet.lane import Chunk, Effect, State, Timer
     from tests.support.lane_fixtures import NewWorkers
     from tests.support.lane_kafka import Cluster
 
@@ -65,6 +70,45 @@ async def test_timers_set_by_a_killed_worker_fire_once_in_the_next(
         ["wall", name, wall_ms, at] for at, name in enumerate(names)
     ]
     assert await cluster.read(f"{source}-dead") == []
+
+
+async def test_timers_that_set_each_other_for_what_has_passed_keep_no_record_waiting(
+    cluster: Cluster, unique: Callable[[str], str]
+) -> None:
+    """One of each clock, for ever: they fire by turns with the records, which are all processed."""
+    load = await Load.prepared(cluster, unique, seed=3)
+    fired_in_all = 0
+
+    def process(chunk: Chunk, state: State) -> Iterator[Effect]:
+        del state
+        for record in chunk:
+            yield SetTimer("ping", record.timestamp - 1, "event")
+
+    def on_timer(timer: Timer, state: State) -> Iterator[Effect]:
+        nonlocal fired_in_all
+        del state
+        fired_in_all += 1
+        yield SetTimer("ping", timer.at_ms, "wall" if timer.domain == "event" else "event")
+
+    agent = LaneAgent(
+        name="clock",
+        sources=(load.source,),
+        process=process,
+        on_timer=on_timer,
+        event_time=lambda record: record.timestamp,
+        dead_letters=f"{load.source}-dead",
+    )
+    async with local_lane(load, agent):
+        for _ in range(3):
+            await load.send(200)
+            await load.consumed()
+            before = fired_in_all
+
+            async def goes_on(before: int = before) -> bool:
+                return fired_in_all > before + 10
+
+            await until(goes_on, LIMIT_S, "timers go on firing")
+    assert await cluster.read(f"{load.source}-dead") == []
 
 
 async def fired(cluster: Cluster, source: str) -> list[list[object]]:
