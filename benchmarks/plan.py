@@ -33,14 +33,14 @@ FULL = Extent(
     size=Size(claims=600_000, charges=2_500_000, steady_s=4.0, warmup_events=1_000_000),
     recovery_keys=1_000_000,
     recovery_runs=3,
-    stretch=Stretch(seconds=5.0, turns=2, warmup_events=1_000_000),
+    stretch=Stretch(seconds=5.0, warmup_s=20.0, turns=2, warmup_events=1_000_000),
     scale=Scale(events=2_200_000, keys=(1_000, 10_000, 100_000, 1_000_000, 10_000_000), runs=2),
 )
 QUICK = Extent(
     size=Size(claims=100_000, charges=200_000, steady_s=2.0, warmup_events=100_000),
     recovery_keys=1_000_000,
     recovery_runs=1,
-    stretch=Stretch(seconds=2.0, turns=1, warmup_events=50_000),
+    stretch=Stretch(seconds=2.0, warmup_s=20.0, turns=1, warmup_events=50_000),
     scale=Scale(events=100_000, keys=(1_000, 10_000, 100_000), runs=1),
 )
 
