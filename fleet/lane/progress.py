@@ -29,7 +29,8 @@ class Progress:
         status: Where it stands. A halted task stays so while it tries again, until it gets on.
         reason: One line on why it is not running, or empty.
         moved_at: When it last got on, or had nothing to do (monotonic seconds).
-        in_hand: Records that are fetched and not committed.
+        in_hand: Records that are taken and not committed.
+        waiting: Records that are fetched and not taken.
         stopping: Set when the task is to end.
         busy: Whether a chunk is being prepared, computed or committed right now.
     """
@@ -40,6 +41,7 @@ class Progress:
         self.reason = ""
         self.moved_at = time.monotonic()
         self.in_hand = 0
+        self.waiting = 0
         self.stopping = asyncio.Event()
         self.busy = False
         self._labels = (agent, str(partition))

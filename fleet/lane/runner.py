@@ -14,6 +14,7 @@ from fleet.errors import FatalError, TransientError
 from fleet.lane import metrics, staging
 from fleet.lane.errors import Halted, Lost
 from fleet.lane.firing import Firing
+from fleet.lane.intake import FETCH_TIMEOUT_MS, Intake
 from fleet.lane.pace import Pace
 from fleet.lane.progress import Progress, Status
 from fleet.lane.state import State
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FETCH_TIMEOUT_MS = 250
 SHORT_WAIT_MS = 1
 PAUSE_S = 1.0
 
@@ -64,7 +64,8 @@ class Runner:
         self._progress = progress
         self._letters = letters
         self._clock = clock
-        self._pace = Pace(hold.agent)
+        pace = self._pace = Pace(hold.agent)
+        self._intake = Intake(hold.reader, progress, lambda: pace.records, hold.agent.max_fetch_bytes)
         self._labels = (hold.agent.name, str(hold.partition))
 
     async def run(self) -> None:
@@ -73,14 +74,15 @@ class Runner:
         Raises:
             Exception: Whatever goes wrong: the hold is to be discarded.
         """
-        while not self._progress.stopping.is_set():
-            wait_ms = await self._fire() if self._agent.on_timer else FETCH_TIMEOUT_MS
-            fetched = await self._fetch(wait_ms)
-            if not fetched:
-                self._nothing_came()
-            for tp, records in fetched.items():
-                if waiting := self._hold.from_next(tp, records):
-                    await self._process(tp, waiting)
+        async with self._intake.open():
+            while not self._progress.stopping.is_set():
+                wait_ms = await self._fire() if self._agent.on_timer else FETCH_TIMEOUT_MS
+                fetched = await self._fetch(wait_ms)
+                if not fetched:
+                    self._nothing_came()
+                for tp, records in fetched.items():
+                    if waiting := self._hold.from_next(tp, records):
+                        await self._process(tp, waiting)
 
     async def _fire(self) -> int:
         """Fire the timers that are due; return for how long to wait for records, then to look again.
@@ -108,15 +110,11 @@ class Runner:
         return State(hold.tables, hold.partition, self._agent.config(), now_ms)
 
     async def _fetch(self, wait_ms: int) -> dict[TopicPartition, list[ConsumerRecord]]:
-        hold = self._hold
         try:
-            fetched: dict[TopicPartition, list[ConsumerRecord]] = await hold.reader.getmany(
-                timeout_ms=wait_ms, max_records=self._pace.records
-            )
+            return await self._intake.take(wait_ms)
         except OffsetOutOfRangeError as error:
-            message = f"the source no longer has the next offset ({hold.offsets_text()})"
+            message = f"the source no longer has the next offset ({self._hold.offsets_text()})"
             raise Halted(message, hint="see `eventfleet state`") from error
-        return fetched
 
     def _nothing_came(self) -> None:
         # A halted task that finds nothing left to do has nothing left to halt for.

@@ -137,7 +137,8 @@ class Task:
 
     def lag(self) -> int:
         """Return how many offsets are not committed yet, up to the last stable one."""
-        lag = self._progress.in_hand + (self.hold.lag() if self.hold is not None else 0)
+        held = self._progress.in_hand + self._progress.waiting
+        lag = held + (self.hold.lag() if self.hold is not None else 0)
         metrics.LAG.labels(self.agent.name, str(self.partition)).set(lag)
         return lag
 
