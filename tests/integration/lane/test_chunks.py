@@ -39,7 +39,7 @@ def fetched_ahead(lane: LocalLane) -> int:
 async def test_a_slow_broker_holds_fetching_back(
     cluster: Cluster, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With 0.9 s a transaction commits advance; one chunk is in hand, one fetch waits, nothing more."""
+    """With 0.9 s a transaction commits advance; one chunk is in hand, one and a fetch wait, nothing more."""
     commit_transaction, seen = AIOKafkaProducer.commit_transaction, []
     load = await Load.prepared(cluster, unique, seed=4)
     await load.send(12_000)
@@ -48,14 +48,17 @@ async def test_a_slow_broker_holds_fetching_back(
 
         async def slowly(producer: Any) -> None:
             await asyncio.sleep(SLOW_S)
-            seen.append((fetched_ahead(lane), max(task._progress.in_hand for task in lane.host.tasks())))
+            courses = [task._progress for task in lane.host.tasks()]
+            in_hand = max(course.in_hand for course in courses)
+            seen.append((fetched_ahead(lane), in_hand, max(course.waiting for course in courses)))
             await commit_transaction(producer)
 
         monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", slowly)
         await load.consumed()
     assert len(seen) > 2 * PARTITIONS
-    assert max(fetches for fetches, _ in seen) == 1
-    assert max(records for _, records in seen) <= 1000
+    assert max(fetches for fetches, _, _ in seen) == 1
+    assert 0 < max(in_hand for _, in_hand, _ in seen) <= 1000
+    assert 0 < max(waiting for _, _, waiting in seen) <= 1000
     await load.check()
 
 
