@@ -11,7 +11,9 @@ from fleet.errors import FatalError, TransientError
 from fleet.lane.bounded import background_done, in_background
 from fleet.lane.context import same_partitions
 from fleet.lane.expansion import ExpansionWatch
+from fleet.lane.generations import Generations
 from fleet.lane.progress import Status
+from fleet.lane.running import STOP_LIMIT_S, RunningTasks
 from fleet.lane.standby import Standbys
 from fleet.lane.stores import Stores
 from fleet.lane.task import Task
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 2.0
-CONFIRM_EVERY_S = 0.3
-STOP_LIMIT_S = 5.0
-SUPERVISE_AGAIN_S = 1.0
 
 
 class LaneHost:
@@ -62,19 +61,15 @@ class LaneHost:
         self.stores = stores or Stores()
         self.standbys = Standbys(config, self.stores.open, changelog, self.topics.tombstones_ms)
         self.agents: dict[str, LaneAgent] = {}
-        self.generation = 0
         self.fatal: FatalError | None = None
         self._changelog = changelog
         self._membership = membership
         self._assigned: dict[str, set[int]] = {}
         self._copied: dict[str, set[int]] = {}
-        self._tasks: dict[tuple[str, int], Task] = {}
-        self._running: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._tasks = RunningTasks()
+        self._generations = Generations(membership, config.progress_limit_s)
         self._served: set[str] = set()
         self._expansion = ExpansionWatch(self.topics, changelog)
-        self._flow = asyncio.Event()
-        self._flow.set()
-        self._later: list[tuple[int, asyncio.Event]] = []
         self._watches: list[asyncio.Task[None]] = []
         self.watched_at = time.monotonic()
 
@@ -88,30 +83,22 @@ class LaneHost:
         """Return the changelog topic of `table`."""
         return self._changelog(table)
 
+    @property
+    def generation(self) -> int:
+        """Count of assignments so far."""
+        return self._generations.number
+
     def after_generation(self, generation: int) -> asyncio.Event:
         """Return an event set once a later generation is assigned."""
-        event = asyncio.Event()
-        if self.generation > generation:
-            event.set()
-        else:
-            self._later.append((generation, event))
-        return event
+        return self._generations.after(generation)
 
     def flowing(self) -> asyncio.Event:
         """Return the event that is set while no rebalance is going on."""
-        return self._flow
+        return self._generations.flow
 
     async def permitted(self, stopping: asyncio.Event) -> None:
         """Wait until the group confirms this member in its generation; if it never does, join anew."""
-        since = time.monotonic()
-        while not stopping.is_set():
-            if not self._flow.is_set():
-                since = time.monotonic()
-            elif await self.membership().confirm():
-                return
-            elif time.monotonic() - since > self.config.progress_limit_s:
-                self.membership().rejoin()
-            await asyncio.sleep(CONFIRM_EVERY_S)
+        await self._generations.permitted(stopping)
 
     async def open_store(self, table: str, partition: int) -> Store:
         """Open the store of a table partition: this worker's standby of it, if there is one."""
@@ -154,7 +141,8 @@ class LaneHost:
             await asyncio.Event().wait()
         finally:
             self._served.discard(name)
-            await self._end(*self._released([key for key in self._tasks if key[0] == name]))
+            own = [key for key in self._tasks.partitions() if key[0] == name]
+            await self._tasks.end(self._tasks.released(own))
 
     async def _until_ready(self, agent: LaneAgent) -> None:
         """Wait for what the agent needs first; what is only out of reach is waited for."""
@@ -169,7 +157,7 @@ class LaneHost:
 
     async def revoked(self) -> None:
         """A rebalance starts: tasks go on until it is known which of them stay; none acquires meanwhile."""
-        self._flow.clear()
+        self._generations.flow.clear()
 
     def assigned(
         self, partitions: Iterable[tuple[str, int]], standbys: Iterable[tuple[str, int]] = ()
@@ -180,16 +168,12 @@ class LaneHost:
             partitions: Source partitions of this worker, (topic, number).
             standbys: Source partitions of others, whose state this worker is to have a copy of.
         """
-        self.generation += 1
+        self._generations.number += 1
         self._assigned = self._by_agent(partitions)
         self._copied = self._by_agent(standbys)
         self._reconcile()
-        self._flow.set()
         self._expansion.look()
-        due = [event for generation, event in self._later if generation < self.generation]
-        self._later = [each for each in self._later if each[0] >= self.generation]
-        for event in due:
-            event.set()
+        self._generations.tell()
 
     def _by_agent(self, partitions: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
         by_topic: dict[str, set[int]] = {}
@@ -214,35 +198,12 @@ class LaneHost:
     def _reconcile(self) -> None:
         wanted = self._served_of(self._assigned)
         self.standbys.want(self._tables_of(self._served_of(self._copied)), self._tables_of(wanted))
-        gone = [key for key in self._tasks if key not in wanted]
-        if gone:
+        known = set(self._tasks.partitions())
+        if gone := known - wanted:
             # Out of the books at once: the next assignment may give the same partition back.
-            in_background(self._end(*self._released(gone)))
-        for name, partition in sorted(wanted - set(self._tasks)):
-            task = self._tasks[name, partition] = Task(self.agents[name], partition, self)
-            self._running[name, partition] = asyncio.ensure_future(self._supervised(task))
-
-    async def _supervised(self, task: Task) -> None:
-        while True:
-            try:
-                await task.supervise()
-            except Exception:
-                # A defect of the supervision itself must not leave a partition without a task.
-                log.exception("supervision of %s failed", task.name)
-                await asyncio.sleep(SUPERVISE_AGAIN_S)
-            else:
-                return
-
-    def _released(self, keys: list[tuple[str, int]]) -> tuple[list[Task], list[asyncio.Task[None]]]:
-        return [self._tasks.pop(key) for key in keys], [self._running.pop(key) for key in keys]
-
-    async def _end(self, tasks: list[Task], running: list[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            await task.stop()
-        if running:
-            _, late = await asyncio.wait(running, timeout=STOP_LIMIT_S)
-            for supervisor in late:
-                supervisor.cancel()
+            in_background(self._tasks.end(self._tasks.released(gone)))
+        for name, partition in sorted(wanted - known):
+            self._tasks.start((name, partition), Task(self.agents[name], partition, self))
 
     async def stop(self) -> None:
         """Stop all tasks after the chunk in hand, bounded, and close the shared client."""
@@ -250,27 +211,28 @@ class LaneHost:
         for watch in self._watches:
             watch.cancel()
         self._watches = []
-        await self._end(*self._released(list(self._tasks)))
+        await self._tasks.end(self._tasks.released(self._tasks.partitions()))
         await self.standbys.stop()
         await background_done(STOP_LIMIT_S)
         await asyncio.wait({asyncio.ensure_future(self.topics.close())}, timeout=1.0)
 
     def _end_all(self, agent: str, error: Exception) -> None:
-        for task in [task for task in self._tasks.values() if task.agent.name == agent]:
-            task.end(error)
+        for task in self._tasks:
+            if task.agent.name == agent:
+                task.end(error)
 
     async def _watch_progress(self) -> None:
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             self.watched_at = time.monotonic()
-            for task in list(self._tasks.values()):
+            for task in self._tasks:
                 task.check_progress(self.config.progress_limit_s)
 
     # What the web views show.
 
     def tasks(self) -> list[Task]:
         """Return the worker's tasks, in order."""
-        return [self._tasks[key] for key in sorted(self._tasks)]
+        return list(self._tasks)
 
     def unready(self) -> list[str]:
         """Return why this worker is not ready; empty when it is."""
@@ -281,39 +243,19 @@ class LaneHost:
         ]
         if not self.generation:
             reasons.append("no partitions assigned yet")
-        if not self._flow.is_set():
+        if not self.flowing().is_set():
             reasons.append("rebalancing")
         reasons.extend(f"agent {name} has not started" for name in self.agents if name not in self._served)
         return reasons
 
     def partition_state(self, table: str, partition: int) -> Store | None:
         """Return a table partition that this worker owns and has loaded, or None."""
-        for task in self._tasks.values():
-            hold = task.hold
-            if task.partition == partition and hold is not None and hold.ready and table in hold.tables:
-                return hold.tables[table]
-        return None
+        return self._tasks.partition_state(table, partition)
 
     def owned(self, table: str) -> dict[int, Store]:
         """Return the loaded partitions of `table` on this worker."""
-        return {
-            task.partition: task.hold.tables[table]
-            for task in self.tasks()
-            if task.hold is not None and task.hold.ready and table in task.hold.tables
-        }
+        return self._tasks.owned(table)
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the tasks as JSON-serialisable rows."""
-        return [
-            {
-                "agent": task.agent.name,
-                "partition": task.partition,
-                "status": task.status.value,
-                "reason": task.reason,
-                "next": {} if task.hold is None else {tp.topic: at for tp, at in task.hold.next.items()},
-                "lag": task.lag(),
-                "rows": 0 if task.hold is None else task.hold.rows(),
-                "loaded": 0 if task.hold is None else task.hold.loaded,
-            }
-            for task in self.tasks()
-        ]
+        return self._tasks.describe()
