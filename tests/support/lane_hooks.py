@@ -1,6 +1,7 @@
 """What the environment of a test worker asks it to suffer; the engine knows nothing of it.
 
 ``LANE_KILL_AT=committed:3``: dies by SIGKILL when it comes to that step for the third time.
+``LANE_STOP_AT=beginning:20``: stands still by SIGSTOP there, until it gets SIGCONT.
 ``LANE_SLOW_S=0.9``: every transaction stays open for so long before it is committed.
 ``LANE_STANDBYS_WAIT=file``: its standbys read nothing while that file is there.
 ``LANE_VIA=29192:41234``: reaches the broker's first port through the second, a `KafkaProxy`'s.
@@ -31,6 +32,7 @@ from tests.support.polling import until
 STEPS = (
     "fenced",
     "loading",
+    "beginning",
     "sent",
     "produced",
     "offsets_sent",
@@ -39,11 +41,12 @@ STEPS = (
     "applying",
     "applied",
 )
-"""Where a worker may be told to die.
+"""Where a worker may be told to die or to stand still.
 
-The transactional id is taken · changelog records are read, not yet applied · the first batch of a
-transaction is handed over · all its batches are acknowledged · its offsets too · the commit is on
-its way · the commit is confirmed · its rows are about to be applied · they are applied.
+The transactional id is taken · changelog records are read, not yet applied · a chunk is computed, its
+transaction about to begin · its first batch is handed over · all its batches are acknowledged · its
+offsets too · the commit is on its way · the commit is confirmed · its rows are about to be applied ·
+they are applied.
 """
 
 Reached = Callable[[str], None]
@@ -57,24 +60,26 @@ def install() -> None:
         _slow_down(float(slow))
     if file := os.environ.get("LANE_STANDBYS_WAIT"):
         _hold_standbys_back(Path(file))
-    if at := os.environ.get("LANE_KILL_AT"):
-        step, _, number = at.partition(":")
-        _report_steps(_killer(step, int(number)))
+    for name, number in (("LANE_KILL_AT", signal.SIGKILL), ("LANE_STOP_AT", signal.SIGSTOP)):
+        if at := os.environ.get(name):
+            step, _, count = at.partition(":")
+            _report_steps(_striker(step, int(count), number))
 
 
-def _killer(step: str, number: int) -> Reached:
+def _striker(step: str, count: int, number: signal.Signals) -> Reached:
     counts: Counter[str] = Counter()
 
     def reached(now: str) -> None:
         counts[now] += 1
-        if (now, counts[now]) == (step, number):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if (now, counts[now]) == (step, count):
+            os.kill(os.getpid(), number)
 
     return reached
 
 
 def _report_steps(reached: Reached) -> None:
     _around(Transactor, "fence", after=lambda: reached("fenced"))
+    _around(AIOKafkaProducer, "begin_transaction", before=lambda: reached("beginning"))
     _around(AIOKafkaProducer, "send_batch", after=lambda: reached("sent"))
     _around(AIOKafkaProducer, "send_offsets_to_transaction", before=lambda: reached("produced"))
     _around(
