@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 SLICE = EVENTS // 20
-FETCH_ENDS_S = 1.0
+FETCH_ENDS_S = 2.0
 """A fetch that is on its way when its worker is stopped has come back empty after this."""
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.stack
 
 SLOW_S = "0.9"
 PER_SECOND = 1000
-STOPS_WITHIN_S = 15.0
+STOPS_WITHIN_S = 60.0
 
 
 async def test_slow_transactions_while_workers_come_and_go_leave_exact_results(

@@ -106,6 +106,7 @@ async def test_a_task_that_does_not_get_on_starts_again(
         stuck.reader.pause(*stuck.sources)  # A reader that gives nothing, for whatever reason.
         await load.consumed()
         assert lane.task(1).hold is not stuck
+        await lane.becomes(dict.fromkeys(range(PARTITIONS), "running"))
         assert lane.host.unready() == []
     await load.check()
 
@@ -136,6 +137,7 @@ async def test_a_hang_on_the_last_chunk_is_seen_too(
         await load.send(50)
         await load.consumed()
         assert len(hung) == 2
+        await lane.becomes(dict.fromkeys(range(PARTITIONS), "running"))
         assert lane.host.unready() == []
     await load.check()
 

@@ -61,7 +61,7 @@ async def test_health_tells_a_live_worker_from_a_ready_one(
         status, body = await worker.ask("/health/ready")
         return status == 503 and body["reasons"] == ["agent sum has not started"]
 
-    await until(waits_for_its_agent, 45, "a worker that waits for its agent alone")
+    await until(waits_for_its_agent, 90, "a worker that waits for its agent alone")
     assert await worker.ask("/health/live") == (200, {"ok": True, "reasons": []})
     begin.touch()
     await worker.ready()

@@ -34,8 +34,8 @@ AGENTS = ("normalizer", "router", "aggregator")
 RAW = "raw.x12"
 CANONICAL = "canonical.claim"
 SUBJECT = "canonical.claim-value"
-LIMIT_S = 30.0
-STOP_LIMIT_S = 15.0
+LIMIT_S = 60.0
+STOP_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True)

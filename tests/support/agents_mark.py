@@ -16,7 +16,7 @@ from tests.support.polling import until
 if TYPE_CHECKING:
     from tests.support.agents_fleet import Fleet, Sent
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fleet.lane.task import Task
     from tests.support.lane_load import Load
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 CHUNK_RECORDS = 100
 
 

@@ -88,7 +88,7 @@ class Cluster:
                     for each in found
                 )
 
-            await until(led, 15, f"leaders of {', '.join(topics)}")
+            await until(led, 60, f"leaders of {', '.join(topics)}")
 
     async def limit(self, topic: str, max_message_bytes: int) -> None:
         """Lower what `topic` takes, and wait until every partition refuses more than that."""
@@ -112,7 +112,7 @@ class Cluster:
             async def all_refuse() -> bool:
                 return all([await refuses(partition) for partition in partitions])
 
-            await until(all_refuse, 30, f"the lower limit of {topic}")
+            await until(all_refuse, 60, f"the lower limit of {topic}")
 
     async def send(
         self,
@@ -196,7 +196,7 @@ class Cluster:
             async def nothing_open() -> bool:
                 return bool(await stable.end_offsets(partitions) == await all_of_it.end_offsets(partitions))
 
-            await until(nothing_open, 30, f"no open transaction on {topic}")
+            await until(nothing_open, 60, f"no open transaction on {topic}")
 
     async def committed(self, group: str, topic: str) -> dict[int, int]:
         """Return the group's committed offset of each partition of `topic`; 0 where it has none.
@@ -214,7 +214,7 @@ class Cluster:
                     return dict(found)
             return {}
 
-        offsets = await until(answered, 30, f"an answer of the coordinator of {group}")
+        offsets = await until(answered, 60, f"an answer of the coordinator of {group}")
         return {tp.partition: max(0, offsets[tp].offset) for tp in partitions}
 
     async def consumed(self, group: str, topic: str) -> bool:

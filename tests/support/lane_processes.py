@@ -20,7 +20,7 @@ from tests.support.stack import ROOT, environment, free_ports
 if TYPE_CHECKING:
     from fleet.settings import Settings
 
-START_LIMIT_S = 45.0
+START_LIMIT_S = 90.0
 ASK_LIMIT_S = 5.0
 
 

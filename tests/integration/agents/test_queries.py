@@ -22,7 +22,7 @@ from tests.support.polling import until
 
 CLAIMS = 600
 SEED = 424_242
-LIMIT_S = 40.0
+LIMIT_S = 60.0
 SIZES = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 Window = tuple[str, str]

@@ -16,7 +16,7 @@ from tests.support.polling import until
 
 AGENTS = ("router", "aggregator")
 PAUSED_PARTITION = 4
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture
