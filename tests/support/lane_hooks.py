@@ -79,7 +79,7 @@ def _striker(step: str, count: int, number: signal.Signals) -> Reached:
 
 def _report_steps(reached: Reached) -> None:
     _around(Transactor, "fence", after=lambda: reached("fenced"))
-    _around(AIOKafkaProducer, "begin_transaction", before=lambda: reached("beginning"))
+    _around(Transactor, "commit", before=lambda: reached("beginning"))
     _around(AIOKafkaProducer, "send_batch", after=lambda: reached("sent"))
     _around(AIOKafkaProducer, "send_offsets_to_transaction", before=lambda: reached("produced"))
     _around(
