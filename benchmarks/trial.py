@@ -160,7 +160,7 @@ def _started(engine: Engine, job: Job, core: int, log: Path) -> Iterator[psutil.
     path = Path(job.data_dir).with_suffix(".json")
     job.write(path)
     Path(job.ready_path).unlink(missing_ok=True)
-    with _on_core(core):
+    with on_core(core):
         child = spawn(engine.command(path), folder=ROOT, log=log, dies_with_parent=True)
     identity = Identity.of(child.pid)
     try:
@@ -174,8 +174,8 @@ def _started(engine: Engine, job: Job, core: int, log: Path) -> Iterator[psutil.
 
 
 @contextmanager
-def _on_core(core: int) -> Iterator[None]:
-    """Let what is started inside the block inherit `core` alone."""
+def on_core(core: int) -> Iterator[None]:
+    """Keep this thread, and what is started inside the block, on `core` alone."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
