@@ -26,7 +26,7 @@ class LaneConfig:
         transaction_timeout_s: Kafka aborts an open transaction after this; about the session
             time-out, since an open transaction holds back every reader of its output partitions.
         request_timeout_s: Time-out of one request to a broker; it is tried again, so three unheard in a row
-            cost a partition less than 15 s.
+            cost a partition less than 15 s, with a session time-out of 12 s at most.
         acquire_limit_s: Bound on fencing, and on each step of an acquire but the state load.
         progress_limit_s: "Assigned, lag, no progress" for longer than this is a loss.
         halted_retry_s: Pause before a halted task tries again: a person may have mended the cause.
