@@ -61,7 +61,7 @@ class LaneAgent:
             a single record may exceed it.
         max_chunk_s: Bound on the time that one chunk computes, in which nothing else of the worker
             runs: the number of records follows their measured cost.
-        max_fetch_bytes: Bound on what one fetch of a source partition brings; three wait in memory at most.
+        max_fetch_bytes: Bound on what one fetch of a source partition brings; two wait behind a chunk.
         dead_letter_limit: The task halts rather than go over it; None sets no limit.
     """
 

@@ -30,7 +30,7 @@ class Intake:
         reader: The reader of one task.
         progress: Is told how many records are in here.
         most: Gives how many there may be.
-        max_bytes: How many bytes there may be, before a last fetch.
+        max_bytes: How many bytes there may be, but for a first fetch that is larger.
     """
 
     def __init__(
@@ -78,14 +78,21 @@ class Intake:
 
     async def _take_in(self) -> None:
         while True:
-            room = self._most() - self._count
-            if room <= 0 or self._bytes >= self._max_bytes:
+            room = self._room()
+            if room <= 0:
                 self._taken.clear()
                 await self._taken.wait()
                 continue
             fetched = await self._reader.getmany(timeout_ms=FETCH_TIMEOUT_MS, max_records=room)
             for tp, records in fetched.items():
                 self._add(tp, records)
+
+    def _room(self) -> int:
+        """Return how many more records may come, should they be as large as those before."""
+        room = self._most() - self._count
+        if not self._count:
+            return room
+        return min(room, (self._max_bytes - self._bytes) * self._count // max(1, self._bytes))
 
     def _add(self, tp: TopicPartition, records: list[ConsumerRecord]) -> None:
         known = self._records.get(tp)
