@@ -49,6 +49,7 @@ class _Event(NamedTuple):
         is_copy: As in `Verdict`.
         project: Decodes the fields that rules of this type read.
         verdicts: What became of events, by the rules that matched.
+        decoded: Whether its fields are looked at in any case.
     """
 
     type: str
@@ -56,6 +57,7 @@ class _Event(NamedTuple):
     is_copy: bool
     project: Callable[[bytes], dict[str, Any]]
     verdicts: dict[int, Verdict]
+    decoded: bool
 
 
 class Decider:
@@ -101,7 +103,8 @@ class Decider:
         }
         event_type = attributes.get("type") or topic
         project = self._codec.projector(self.rules.fields_of(event_type))
-        event = _Event(event_type, attributes, of_rule is not None, project, {})
+        decoded = self.rules.decodes(event_type)
+        event = _Event(event_type, attributes, of_rule is not None, project, {}, decoded)
         known: Verdict | _Event = event
         if not self.rules.reads_fields(event.type):
             known = _verdict(self.rules.decide(event.type, attributes, dict), is_copy=event.is_copy)
@@ -112,9 +115,12 @@ class Decider:
 
     def _by_fields(self, event: _Event, record: Record) -> Verdict:
         errors: list[Failure] = []
-        matching = self.rules.match(
-            event.type, event.attributes, lambda: event.project(record.value or b""), errors
-        )
+        value = record.value or b""
+        if event.decoded:
+            decoded = event.project(value)
+            matching = self.rules.match(event.type, event.attributes, dict, errors, decoded)
+        else:
+            matching = self.rules.match(event.type, event.attributes, lambda: event.project(value), errors)
         verdict = None if errors else event.verdicts.get(matching)
         if verdict is None:
             verdict = _verdict(self.rules.decision(event.type, matching, errors), is_copy=event.is_copy)

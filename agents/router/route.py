@@ -10,7 +10,8 @@ from agents.router.deciding import RULE_HEADER, Decider
 from agents.router.domain.routing import RuleSet
 from agents.router.domain.rule import Rule, RuleError, parse_rule
 from fleet.errors import PermanentError
-from fleet.lane import Chunk, DeadLetter, Effect, Emit, Forward, Put, Record, State
+from fleet.lane import Chunk, DeadLetter, Effect, Emit, ForwardAll, Put, Record, State
+from fleet.lane.effects import Headers
 from schemas.codec import Codec, schema_ids
 
 COUNTS = "routed"
@@ -59,6 +60,7 @@ class Router:
         if decider is None or decider.rules is not state.config:
             decider = self._decider = Decider(state.config, self._codec)
         counts: Counter[str] = Counter()
+        groups: dict[str, tuple[list[Record], list[Headers]]] = {}
         decide = decider.decide
         for record in chunk:
             try:
@@ -67,17 +69,33 @@ class Router:
                 counts[DEAD] += 1
                 yield DeadLetter(record, error.reason, "decode", error.message)
                 continue
+            if is_copy:
+                # In order with what is forwarded before it.
+                yield from _forwarded(groups)
+                groups = {}
             for topic, label, headers in copies:
                 counts[label] += 1
-                yield Forward(topic, record, headers) if not is_copy else _relabelled(topic, record, headers)
+                if is_copy:
+                    yield _relabelled(topic, record, headers)
+                elif (group := groups.get(topic)) is not None:
+                    group[0].append(record)
+                    group[1].append(headers)
+                else:
+                    groups[topic] = [record], [headers]
             for failure in decision.errors:
                 rule = f"{failure.rule}@{failure.version}"
                 yield DeadLetter(record, "condition_error", "condition", f"rule {rule}: {failure.reason}")
             counts[MATCHED if copies else DEAD if decision.errors else UNMATCHED] += 1
+        yield from _forwarded(groups)
         counts[EVENTS] += len(chunk)
         for name, count in counts.items():
             key = f"{state.partition}/{name}"
             yield Put(COUNTS, key, state.get(COUNTS, key, 0) + count)
+
+
+def _forwarded(groups: Mapping[str, tuple[list[Record], list[Headers]]]) -> Iterator[ForwardAll]:
+    for topic, (records, added) in groups.items():
+        yield ForwardAll(topic, records, added)
 
 
 def _relabelled(topic: str, record: Record, headers: tuple[tuple[str, bytes]]) -> Emit:

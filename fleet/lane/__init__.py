@@ -35,7 +35,18 @@ from fleet.lane.agent import LaneAgent
 from fleet.lane.app import LaneApp
 from fleet.lane.config import LaneConfig
 from fleet.lane.dead_letter_limit import DeadLetterLimit
-from fleet.lane.effects import CancelTimer, DeadLetter, Delete, Effect, Emit, Forward, Put, PutAll, SetTimer
+from fleet.lane.effects import (
+    CancelTimer,
+    DeadLetter,
+    Delete,
+    Effect,
+    Emit,
+    Forward,
+    ForwardAll,
+    Put,
+    PutAll,
+    SetTimer,
+)
 from fleet.lane.headers import select_headers
 from fleet.lane.record import Chunk, Record
 from fleet.lane.repartition import Repartition
@@ -54,6 +65,7 @@ __all__ = [
     "Emit",
     "FatalError",
     "Forward",
+    "ForwardAll",
     "LaneAgent",
     "LaneApp",
     "LaneConfig",

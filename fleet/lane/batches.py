@@ -11,6 +11,8 @@ from aiokafka.record.util import calc_crc32c
 
 from fleet import native
 from fleet.lane.clients import MAX_BATCH_BYTES
+from fleet.lane.effects import Forward, ForwardAll
+from fleet.lane.partitioner import partition_of_record
 
 if TYPE_CHECKING:
     from fleet.lane.record import Record
@@ -116,6 +118,21 @@ class Batches:
                 batches.append(self._opened(info))
                 add = batches[-1].add
                 add(now_ms, key, value, ())
+
+    def forward_all(self, info: TopicInfo, wanted: ForwardAll) -> list[Forward]:
+        """Append records that were read, in order; return those that are too large for the topic."""
+        topic, partitions, now_ms = wanted.topic, info.partitions, self._now_ms
+        known: dict[int, Callable[..., bool]] = {}
+        refused = []
+        for record, headers in zip(wanted.causes, wanted.added, strict=True):
+            partition = partition_of_record(record, partitions)
+            append = known.get(partition)
+            if append is None or not append(now_ms, record, headers):
+                if not self.forward(topic, info, partition, record, headers):
+                    refused.append(Forward(topic, record, headers))
+                    continue
+                known[partition] = self.by_partition[topic, partition][-1].forward
+        return refused
 
     def forward(
         self, topic: str, info: TopicInfo, partition: int, record: Record, headers: tuple[Header, ...]

@@ -6,7 +6,7 @@ effects of a whole chunk and makes them visible together with the source offsets
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -67,6 +67,25 @@ class Forward(msgspec.Struct, frozen=True, gc=False):
         return (*self.cause.headers, *self.added)
 
 
+class ForwardAll(msgspec.Struct, frozen=True, gc=False):
+    """`Forward` records to one topic, in order: cheaper for an agent that sorts a chunk by target.
+
+    Attributes:
+        topic: Target topic.
+        causes: The source records, each partitioned by its key.
+        added: For each of them the Kafka headers that come after its own.
+    """
+
+    topic: str
+    causes: Sequence[Any]
+    added: Sequence[Headers]
+
+    def singly(self) -> Iterator[Forward]:
+        """Yield what it stands for, one by one."""
+        for cause, added in zip(self.causes, self.added, strict=True):
+            yield Forward(self.topic, cause, added)
+
+
 class Put(msgspec.Struct, frozen=True, gc=False):
     """Set `key` of the agent's table `table` to `value` (JSON-serialisable, never mutated after)."""
 
@@ -80,6 +99,11 @@ class PutAll(msgspec.Struct, frozen=True, gc=False):
 
     table: str
     rows: Mapping[str, Any]
+
+    def singly(self) -> Iterator[Put]:
+        """Yield what it stands for, one by one."""
+        for key, value in self.rows.items():
+            yield Put(self.table, key, value)
 
 
 class Delete(msgspec.Struct, frozen=True, gc=False):
@@ -132,4 +156,4 @@ class CancelTimer(msgspec.Struct, frozen=True, gc=False):
     domain: Domain = "event"
 
 
-Effect: TypeAlias = Emit | Forward | Put | PutAll | Delete | DeadLetter | SetTimer | CancelTimer
+Effect: TypeAlias = Emit | Forward | ForwardAll | Put | PutAll | Delete | DeadLetter | SetTimer | CancelTimer

@@ -12,10 +12,10 @@ from aiokafka.structs import TopicPartition
 
 from fleet.errors import FatalError, PermanentError
 from fleet.lane.batches import Batches
+from fleet.lane.building import changelog_row
 from fleet.lane.context import same_partitions
 from fleet.lane.loader import load
 from fleet.lane.reading import open_reader
-from fleet.lane.staging import changelog_row
 from fleet.lane.store import DELETED, OFFSETS_KEY
 from fleet.lane.versions import changelog_of
 

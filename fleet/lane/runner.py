@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import OffsetOutOfRangeError
 
 from fleet.errors import FatalError, TransientError
-from fleet.lane import metrics, staging
+from fleet.lane import building, metrics, staging
 from fleet.lane.errors import Halted, Lost
 from fleet.lane.firing import Firing
 from fleet.lane.intake import FETCH_TIMEOUT_MS, Intake
@@ -218,12 +218,12 @@ class Runner:
         stage = compute(None)
         after = self._after(tp, records, stage)
         try:
-            batches = await staging.build(self._agent, stage, topics, changelogs, _by_topic(after))
-        except staging.RowRefusedError as refused:
+            batches = await building.build(self._agent, stage, topics, changelogs, _by_topic(after))
+        except building.RowRefusedError as refused:
             log.warning("%s: %s", self._progress.name, refused)
-            stage = compute(staging.row_check(topics, changelogs))
+            stage = compute(building.row_check(topics, changelogs))
             after = self._after(tp, records, stage)
-            batches = await staging.build(self._agent, stage, topics, changelogs, _by_topic(after))
+            batches = await building.build(self._agent, stage, topics, changelogs, _by_topic(after))
         size_bytes = batches.size_bytes()
         if size_bytes > self._agent.max_chunk_bytes and len(records) > 1:
             raise TooLargeError
@@ -263,7 +263,7 @@ class Runner:
 
     def _count(self, stage: staging.Stage, records: int) -> None:
         metrics.RECORDS.labels(*self._labels).inc(records)
-        metrics.OUTPUTS.labels(*self._labels).inc(len(stage.emits))
+        metrics.OUTPUTS.labels(*self._labels).inc(stage.count())
         metrics.TRANSACTIONS.labels(*self._labels).inc()
         for letter in stage.dead_letters:
             metrics.DEAD_LETTERS.labels(self._agent.name, letter.reason).inc()

@@ -34,7 +34,7 @@ class Partition:
         """Process one chunk and commit it."""
         stage = Stage(State(self.tables, self._number, config))
         stage.take(self._process(records, stage.state))
-        self.emits += stage.emits
+        self.emits += stage.outputs()
         self.dead_letters += stage.dead_letters
         for name, staged in stage.state.staged.items():
             self.tables[name].apply(staged, {}, None)

@@ -119,6 +119,11 @@ class RuleSet:
         """Whether deciding an event of this type may have to decode it."""
         return self._readers(event_type) > 0
 
+    def decodes(self, event_type: str) -> bool:
+        """Whether deciding an event of this type always decodes it."""
+        index = self._indexes.get(event_type)
+        return index is not None and index.reads_fields
+
     def _readers(self, event_type: str) -> int:
         return sum(route.condition.reads_fields for route in self._routes.get(event_type, ()))
 
@@ -145,6 +150,7 @@ class RuleSet:
         attributes: Mapping[str, str],
         fields: Callable[[], Mapping[str, Any]],
         errors: list[Failure],
+        event: Mapping[str, Any] | None = None,
     ) -> int:
         """Return which rules match one event, a bit for each; `decision` makes a decision of it.
 
@@ -153,6 +159,7 @@ class RuleSet:
             attributes: As of `decide`.
             fields: As of `decide`.
             errors: Rules that could not be decided are added to it.
+            event: The decoded event, where it is decoded already: `fields` is not called then.
 
         Raises:
             EventfleetError: Whatever `fields` raises; no rule is decided then.
@@ -160,7 +167,8 @@ class RuleSet:
         index = self._indexes.get(event_type)
         if index is None:
             return 0
-        event = fields() if index.reads_fields else None
+        if event is None and index.reads_fields:
+            event = fields()
         if event_type in self._sharing:
             fields = _once(fields)
         matching = 0

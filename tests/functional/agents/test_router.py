@@ -192,12 +192,9 @@ def test_events_of_one_type_are_decided_anew_by_other_headers(codec: Codec) -> N
     untyped = event(b"opaque", headers=(("ce_region", b"TX"),))
     elsewhere = SourceRecord(b"opaque", 9, b"k", "canonical.other", 2, headers=untyped.headers)
     partition = new_partition(codec).chunk([*with_region, untyped, elsewhere], active)
-    assert [(emit.topic, emit.cause) for emit in partition.emits] == [
-        ("team.t0", with_region[0]),
-        ("team.t1", with_region[1]),
-        ("team.t0", with_region[3]),
-        ("team.t0", untyped),
-    ]
+    first = [emit.cause for emit in partition.to("team.t0")]
+    assert first == [with_region[0], with_region[3], untyped]
+    assert [emit.cause for emit in partition.to("team.t1")] == [with_region[1]]
 
 
 def test_new_rules_are_decided_by_at_once(codec: Codec) -> None:
@@ -214,3 +211,12 @@ def test_what_is_remembered_is_bounded(codec: Codec, monkeypatch: pytest.MonkeyP
     events = [event(b"opaque", headers=(("ce_id", b"%d" % (at % 5)), HEADERS[1])) for at in range(20)]
     partition = new_partition(codec).chunk(events, rules('attributes.id == "4"'))
     assert [emit.cause for emit in partition.emits] == events[4::5]
+
+
+def test_copies_of_copies_keep_their_place(codec: Codec) -> None:
+    """A target has events in the order of their source, however each comes to it."""
+    headers = [HEADERS, (*HEADERS, ("fleet_rule", b"old@1")), HEADERS, HEADERS]
+    events = [event(b"opaque", at, each) for at, each in enumerate(headers)]
+    partition = new_partition(codec).chunk(events, rules("true", "true", targets=["team.shared"]))
+    assert [emit.cause for emit in partition.emits] == events
+    assert [dict(emit.headers)["fleet_rule"] for emit in partition.emits] == [b"r0@3"] * len(events)

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from fleet.errors import FatalError
 from fleet.lane.agent import LaneAgent
 from fleet.lane.batches import Batches, record_bytes
+from fleet.lane.building import RowRefusedError, build, row_check
 from fleet.lane.dead_letters import reason_of
-from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Put
+from fleet.lane.effects import DeadLetter, Delete, Effect, Emit, Forward, ForwardAll, Put
 from fleet.lane.partitioner import partition_of
-from fleet.lane.staging import RowRefusedError, Stage, build, isolate, row_check, run
+from fleet.lane.staging import Stage, isolate, run
 from fleet.lane.state import State
 from fleet.lane.store import OFFSETS_KEY
 from fleet.lane.stores import MemoryStore
@@ -252,3 +253,47 @@ async def test_a_row_that_its_changelog_cannot_take_costs_its_record_alone(bad: 
     (letter,) = records["dead", 0]
     assert (letter.value, reason_of(letter.headers)["reason"]) == (bad, reason)
     assert [record.value for record in records["out", partition_of(b"key", 4)]] == [b"a", b"b"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.none() | st.sampled_from([b"a", b"b", b"c"]), st.binary(max_size=900)), max_size=12
+    ),
+    st.sampled_from(["out", "no-such-topic"]),
+)
+async def test_records_that_are_forwarded_together_are_those_forwarded_one_by_one(
+    contents: list[tuple[bytes | None, bytes]], topic: str
+) -> None:
+    """In order by partition, in batches within the limit; those that are too large are dead letters."""
+    records = [
+        SourceRecord(value, at, key, partition=1, headers=(("trace", b"1"),))
+        for at, (key, value) in enumerate(contents)
+    ]
+    added = [(("number", b"%d" % at),) for at in range(len(records))]
+    known = topics(out=700)
+    together = await written([ForwardAll(topic, records, added)], known)
+    singly: list[Effect] = [Forward(topic, *each) for each in zip(records, added, strict=True)]
+    plainly: list[Effect] = [
+        Emit(topic, record.key, record.value, (*record.headers, *more), cause=record)
+        for record, more in zip(records, added, strict=True)
+    ]
+    assert plain(together) == plain(await written(singly, known)) == plain(await written(plainly, known))
+
+
+def plain(found: Written) -> Any:
+    """Return what is in records, to compare."""
+    return {
+        place: [(record.key, record.value, record.headers) for record in records]
+        for place, records in found.items()
+    }
+
+
+async def test_a_wrong_header_is_found_among_those_forwarded_together() -> None:
+    """Its record alone becomes a dead letter."""
+    causes = [SourceRecord(b"%d" % at, at, b"k", partition=1) for at in range(3)]
+    wrong: Any = (("h", "text"),)
+    records = await written([ForwardAll("out", causes, [(), wrong, ()])])
+    (forwarded,) = [each for place, each in records.items() if place[0] == "out"]
+    assert [record.value for record in forwarded] == [b"0", b"2"]
+    letter, why = dead(records)
+    assert (letter.value, why["reason"]) == (b"1", "output_malformed")

@@ -51,7 +51,7 @@ def test_writes_are_coalesced_per_key() -> None:
     assert stage.state.staged["t"]["even-sum"] == 12
     assert stage.state.staged["t"]["odd-sum"] == 1
     assert len(stage.state.staged["t"]) == 4
-    assert [emit.value for emit in stage.emits] == [b"2", b"4", b"6", b"1"]
+    assert [emit.value for emit in stage.outputs()] == [b"2", b"4", b"6", b"1"]
 
 
 def test_a_chunk_reads_its_own_writes_over_committed_rows() -> None:
@@ -66,7 +66,7 @@ def test_a_raising_record_alone_becomes_a_dead_letter(poison_at: int) -> None:
     clean = staged(add_up, values, {"even-sum": 10})
     stage = staged(add_up, [*values[:poison_at], b"x", *values[poison_at:]], {"even-sum": 10})
     assert stage.state.staged == clean.state.staged
-    assert [emit.value for emit in stage.emits] == values
+    assert [emit.value for emit in stage.outputs()] == values
     (letter,) = stage.dead_letters
     assert (letter.record.offset, letter.record.value) == (poison_at, b"x")
     assert (letter.reason, letter.step, letter.detail) == ("process_error", "process", "ValueError")
@@ -78,7 +78,7 @@ def test_poison_anywhere_leaves_what_the_good_records_alone_give(values: list[by
     good = [value for value in values if value not in (b"x", b"y")]
     stage, clean = staged(add_up, values, {"even": 7}), staged(add_up, good, {"even": 7})
     assert stage.state.staged == clean.state.staged
-    assert [emit.value for emit in stage.emits] == good
+    assert [emit.value for emit in stage.outputs()] == good
     assert [letter.record.value for letter in stage.dead_letters] == [v for v in values if v in (b"x", b"y")]
 
 
@@ -120,7 +120,7 @@ def test_a_permanent_error_gives_its_reason() -> None:
     stage = staged(refuse, [b"a", b"bad", b"b"])
     (letter,) = stage.dead_letters
     assert (letter.reason, letter.detail) == ("unknown_schema_id", "no such schema")
-    assert [emit.value for emit in stage.emits] == [b"a", b"b"]
+    assert [emit.value for emit in stage.outputs()] == [b"a", b"b"]
 
 
 @pytest.mark.parametrize("error", [TransientError("registry is down"), FatalError("config is broken")])

@@ -82,7 +82,7 @@ class Partition:
         """Make a chunk the committed one."""
         for table, rows in stage.state.staged.items():
             self.stores[table].apply(rows, {}, None)
-        self.outputs += [(emit.key, emit.value) for emit in stage.emits]
+        self.outputs += [(emit.key, emit.value) for emit in stage.outputs()]
         for letter in stage.dead_letters:
             record = letter.record
             self.letters.append((letter.step, record.topic, record.offset, record.timestamp))
