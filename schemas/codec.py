@@ -28,7 +28,9 @@ CONFIRM_S = 5.0
 MAX_REMEMBERED = 10_000
 MAX_PROJECTIONS = 1_000
 _MAGIC = b"\x00"
-_HEADER_BYTES = 5
+HEADER_BYTES = 5
+"""Bytes of the wire format before the Avro value: 0, and the schema id in four."""
+
 _CONCURRENT_FETCHES = 8
 
 # fastavro's own type for a schema is a union that no dict of ours satisfies.
@@ -118,16 +120,16 @@ class Codec:
                 or ``not_avro``.
             TransientError: Nobody looked the id up yet.
         """
-        if len(value) < _HEADER_BYTES or value[0]:
+        if len(value) < HEADER_BYTES or value[0]:
             message = "the value does not begin with 0x00 and a schema id"
             raise PermanentError(message, reason=NOT_WIRE_FORMAT)
-        schema_id = _id(value[:_HEADER_BYTES])
+        schema_id = _id(value[:HEADER_BYTES])
         try:
             writer, reader = self._schemas[schema_id]
         except KeyError:
             raise self._undecodable(schema_id) from None
         stream = BytesIO(value)
-        stream.seek(_HEADER_BYTES)
+        stream.seek(HEADER_BYTES)
         try:
             decoded = schemaless_reader(stream, writer, reader)
         except MemoryError:
@@ -160,12 +162,12 @@ class Codec:
         found = known.get
 
         def project(value: bytes) -> dict[str, Any]:
-            header = value[:_HEADER_BYTES]
+            header = value[:HEADER_BYTES]
             projection = found(header)
             if projection is None:
                 projection = self._projection(value, wanted, known)
             try:
-                return projection(value, _HEADER_BYTES)
+                return projection(value, HEADER_BYTES)
             except (EventfleetError, MemoryError):
                 raise
             except Exception as error:
@@ -178,7 +180,7 @@ class Codec:
             del start
             return self.decode(value)
 
-        header = value[:_HEADER_BYTES]
+        header = value[:HEADER_BYTES]
         writer, reader = self._schemas.get(_id(header), (None, None))
         if writer is None or reader is not None or header[0]:
             return whole
@@ -293,8 +295,8 @@ def _not_avro(schema_id: int, error: Exception) -> PermanentError:
 
 def schema_ids(values: Iterable[bytes | None]) -> set[int]:
     """Return the schema ids in the headers of a chunk's values; other values are passed over."""
-    headers = {value[:_HEADER_BYTES] for value in values if value is not None}
-    return {_id(header) for header in headers if len(header) == _HEADER_BYTES and not header[0]}
+    headers = {value[:HEADER_BYTES] for value in values if value is not None}
+    return {_id(header) for header in headers if len(header) == HEADER_BYTES and not header[0]}
 
 
 def _drop_oldest(remembered: dict[int, _Kept], *, keep: set[int]) -> None:

@@ -10,9 +10,9 @@ from agents.router.deciding import RULE_HEADER, Decider
 from agents.router.domain.routing import RuleSet
 from agents.router.domain.rule import Rule, RuleError, parse_rule
 from fleet.errors import PermanentError
-from fleet.lane import Chunk, DeadLetter, Effect, Emit, ForwardAll, Put, Record, State
+from fleet.lane import Chunk, DeadLetter, Effect, Emit, ForwardAll, Put, Record, State, value_prefixes
 from fleet.lane.effects import Headers
-from schemas.codec import Codec, schema_ids
+from schemas.codec import HEADER_BYTES, Codec, schema_ids
 
 COUNTS = "routed"
 EVENTS = "(events)"
@@ -52,7 +52,7 @@ class Router:
 
     async def prepare(self, chunk: Chunk) -> None:
         """Look up the chunk's schemas."""
-        await self._codec.ensure(schema_ids(record.value for record in chunk))
+        await self._codec.ensure(schema_ids(value_prefixes(chunk, HEADER_BYTES)))
 
     def process(self, chunk: Chunk, state: State) -> Iterator[Effect]:
         """Copy events to the topics that the teams' rules name."""

@@ -47,7 +47,7 @@ from fleet.lane.effects import (
     PutAll,
     SetTimer,
 )
-from fleet.lane.headers import select_headers
+from fleet.lane.headers import select_headers, value_prefixes
 from fleet.lane.record import Chunk, Record
 from fleet.lane.repartition import Repartition
 from fleet.lane.state import State
@@ -81,4 +81,5 @@ __all__ = [
     "TransientError",
     "main",
     "select_headers",
+    "value_prefixes",
 ]

@@ -275,6 +275,28 @@ cdef class HeaderSelector:
         return tuple(found)
 
 
+def value_prefixes(records, int32_t size):
+    """See `fleet.lane.headers.value_prefixes`."""
+    cdef set found = set()
+    cdef const uint8_t* last = NULL
+    cdef const uint8_t* at
+    cdef int32_t last_bytes = -1, known
+    cdef object held = None  # Whose bytes `last` is in.
+    for record in records:
+        if type(record) is not Record:
+            if record.value is not None:
+                found.add(record.value[:size])
+            continue
+        known = min((<Record>record)._value_bytes, size)
+        if known < 0:
+            continue
+        at = (<Record>record).at((<Record>record)._value_at)
+        if known != last_bytes or memcmp(at, last, known) != 0:
+            last, last_bytes, held = at, known, record
+            found.add(PyBytes_FromStringAndSize(<const char*>at, known))
+    return found
+
+
 cdef inline const uint8_t* content_of(object content, Py_ssize_t* size) except? NULL:
     if content is None:
         size[0] = 0

@@ -1,4 +1,4 @@
-"""Headers of records by name."""
+"""What is looked at in every record: headers by name, and how values begin."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ class HeaderSelector:
 
 
 _compiled = native.load("fleet.lane._records")
+
+
+def plain_value_prefixes(records: Iterable[Record], size: int) -> set[bytes]:
+    """Return what `value_prefixes` does, in Python."""
+    return {value[:size] for record in records if (value := record.value) is not None}
+
+
+value_prefixes: Callable[[Iterable[Record], int], set[bytes]] = (
+    plain_value_prefixes if _compiled is None else _compiled.value_prefixes
+)
+"""Return the first bytes, so many at most, that values of records have: those of a wire format, say."""
 
 
 def select_headers(names: Iterable[str]) -> Selector:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from fleet import native
 from fleet.lane.batches import NativeBatch, PythonBatch
 from fleet.lane.fetched import light_record
-from fleet.lane.headers import HeaderSelector
+from fleet.lane.headers import HeaderSelector, plain_value_prefixes
 from fleet.lane.partitioner import cached_partition_of, partition_of_record
 
 _records: Any = native.load("fleet.lane._records")
@@ -273,6 +273,16 @@ def test_headers_are_selected_alike(written: Any, names: list[str]) -> None:
         expected = own(SimpleNamespace(headers=record.headers))
         assert compiled(record) == own(record) == expected
         assert compiled(SimpleNamespace(headers=record.headers)) == expected
+
+
+@given(RECORDS, st.integers(0, 6))
+def test_values_begin_alike(written: Any, size: int) -> None:
+    """Each beginning once, of records of the client too; tombstones have none."""
+    fetched = placed(content_of(written)).take(None)
+    light = [light_record("claims", 3, record) for record in DefaultRecordBatch(content_of(written))]
+    expected = plain_value_prefixes(light, size)
+    assert _records.value_prefixes(fetched, size) == expected
+    assert _records.value_prefixes(light, size) == expected
 
 
 @given(st.binary(max_size=64), st.integers(1, 1000))
