@@ -78,19 +78,28 @@ class LightRecords(fetcher.PartitionRecords):  # type: ignore[misc] # the librar
             yield from super()._unpack_records()
             return
         topic, partition = self._tp
+        for batch in self._visible_batches():
+            begin = self.next_fetch_offset
+            for record in batch:
+                offset = record.offset
+                if offset < begin:
+                    continue  # The batch was fetched for what follows it.
+                # Before the record is given: a caller may stop at any.
+                self.next_fetch_offset = offset + 1
+                yield light_record(topic, partition, record)
+
+    def _visible_batches(self) -> Iterator[Any]:
+        """Yield the batches whose records count; the position is after one once the next is asked for.
+
+        Raises:
+            CorruptRecordException: A batch has another checksum than its bytes.
+        """
         while self._records.has_next():
             batch = self._records.next_batch()
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             if not (self._is_aborted(batch) or batch.is_control_batch):
-                begin = self.next_fetch_offset
-                for record in batch:
-                    offset = record.offset
-                    if offset < begin:
-                        continue  # The batch was fetched for what follows it.
-                    # Before the record is given: a caller may stop at any.
-                    self.next_fetch_offset = offset + 1
-                    yield light_record(topic, partition, record)
+                yield batch
             # The last offset of a batch stays when its last records are compacted away.
             self.next_fetch_offset = batch.next_offset
 

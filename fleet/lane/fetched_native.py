@@ -160,18 +160,12 @@ class PlacedRecords(LightRecords):
 
     def _by_batch(self) -> Iterator[list[Any]]:
         topic, partition = self._tp
-        while self._records.has_next():
-            batch = self._records.next_batch()
-            if self._check_crcs and not batch.validate_crc():
-                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
-            if not (self._is_aborted(batch) or batch.is_control_batch):
-                if isinstance(batch, DefaultRecordBatch):
-                    yield self._records.records_of(topic, partition, self.next_fetch_offset)
-                else:
-                    light = (light_record(topic, partition, record) for record in batch)
-                    yield [record for record in light if record.offset >= self.next_fetch_offset]
-            # The last offset of a batch stays when its last records are compacted away.
-            self.next_fetch_offset = batch.next_offset
+        for batch in self._visible_batches():
+            if isinstance(batch, DefaultRecordBatch):
+                yield self._records.records_of(topic, partition, self.next_fetch_offset)
+            else:
+                light = (light_record(topic, partition, record) for record in batch)
+                yield [record for record in light if record.offset >= self.next_fetch_offset]
 
 
 class PlacedResult(fetcher.FetchResult):  # type: ignore[misc] # the library has no types
