@@ -102,12 +102,13 @@ class Decider:
             if isinstance(value, bytes)
         }
         event_type = attributes.get("type") or topic
-        project = self._codec.projector(self.rules.fields_of(event_type))
-        decoded = self.rules.decodes(event_type)
-        event = _Event(event_type, attributes, of_rule is not None, project, {}, decoded)
-        known: Verdict | _Event = event
-        if not self.rules.reads_fields(event.type):
-            known = _verdict(self.rules.decide(event.type, attributes, dict), is_copy=event.is_copy)
+        is_copy = of_rule is not None
+        known: Verdict | _Event
+        if self.rules.reads_fields(event_type):
+            project = self._codec.projector(self.rules.fields_of(event_type))
+            known = _Event(event_type, attributes, is_copy, project, {}, self.rules.decodes(event_type))
+        else:
+            known = _verdict(self.rules.decide(event_type, attributes, dict), is_copy=is_copy)
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
         self._known[values] = known
