@@ -106,5 +106,5 @@ stack-doctor: setup ## Say what this machine lacks, and the command that install
 clean: ## Stop the local stack; remove its data and downloads, .venv and all caches
 	@if [ -x $(BIN)/eventfleet ]; then $(BIN)/eventfleet stack down; fi
 	@rm -rf $(VENV) $(BENCH_VENV) .eventfleet .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
-	@find agents fleet gateway schemas stack tables -name '*.so' -delete
+	@find agents api fleet gateway schemas stack tables -name '*.so' -delete
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,11 +8,12 @@ from typing import Any
 
 from agents.router.deciding import RULE_HEADER, Decider
 from agents.router.domain.routing import RuleSet
-from agents.router.domain.rule import Rule, RuleError, parse_rule
 from fleet.errors import PermanentError
 from fleet.lane import Chunk, DeadLetter, Effect, Emit, ForwardAll, Put, Record, State, value_prefixes
 from fleet.lane.effects import Headers
 from schemas.codec import HEADER_BYTES, Codec, schema_ids
+from tables.routes.errors import RuleError
+from tables.routes.rule import Rule, parse_rule
 
 COUNTS = "routed"
 EVENTS = "(events)"

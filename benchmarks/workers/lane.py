@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from agents.router.domain.routing import RuleSet
-from agents.router.domain.rule import Rule as RouterRule
-from agents.router.domain.rule import State as RuleState
 from agents.router.route import COUNTS, Router
 from benchmarks.claims import EVENT_TYPE
 from benchmarks.rules import cel
@@ -21,6 +19,8 @@ from fleet.lane.worker import main
 from fleet.settings import settings
 from schemas.codec import Codec
 from schemas.registry import Registry
+from tables.routes.rule import Rule as RouterRule
+from tables.routes.rule import State as RuleState
 
 READY_POLL_S = 0.01
 WATERMARK = "(watermark)"

@@ -13,12 +13,13 @@ import yaml
 from rich.table import Table
 
 from agents.router.domain.routing import RuleSet
-from agents.router.domain.rule import Rule, RuleError, parse_rule
 from fleet.cli.people import new_console
 from fleet.errors import FatalError
 from fleet.lane.config import LaneConfig
 from fleet.settings import settings
 from tables.config_writer import change, read_rows
+from tables.routes.errors import RuleError
+from tables.routes.rule import Rule, parse_rule
 
 TOPIC = "fleet.config.routes"
 

@@ -19,7 +19,7 @@ BENCH_LOCK = "requirements-bench.lock"
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)")
 # The first is PyTables and the second installs a package `agents`: either would shadow a package of ours.
 FORBIDDEN = {"tables", "openai-agents"}
-PACKAGES = ["agents", "gateway", "tables", "schemas", "stack", "fleet"]
+PACKAGES = ["agents", "gateway", "api", "tables", "schemas", "stack", "fleet"]
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -174,7 +174,10 @@ def test_import_directions_are_kept(tree: Path) -> None:
         ("agents/aggregator/domain/planted.py", "aiokafka"),
         ("agents/normalizer/domain/planted.py", "motor"),
         ("gateway/planted.py", "agents.router"),
+        ("api/planted.py", "gateway"),
+        ("tables/planted.py", "api"),
         ("tables/planted.py", "agents.router"),
+        ("fleet/cel/planted.py", "aiohttp"),
         ("schemas/planted.py", "tables"),
         ("stack/planted.py", "schemas"),
         ("fleet/planted.py", "schemas"),

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
-from agents.router.domain.nodes import Attribute, Binary, ListOf, Literal, Logic, Node, path_of
+from fleet.cel.nodes import Attribute, Binary, ListOf, Literal, Logic, Node, path_of
 
 if TYPE_CHECKING:
-    from agents.router.domain.condition import Condition
+    from fleet.cel.condition import Condition
 
 MAX_REMEMBERED: Final = 10_000
 MAX_PATHS: Final = 4

@@ -5,15 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from agents.router.domain.errors import EvaluationError, RuleError
 from agents.router.domain.index import Index
-from agents.router.domain.rule import State
+from fleet.cel.errors import EvaluationError
+from tables.routes.errors import RuleError
+from tables.routes.rule import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from agents.router.domain.condition import Condition
-    from agents.router.domain.rule import Rule
+    from fleet.cel.condition import Condition
+    from tables.routes.rule import Rule
 
 
 class Target(NamedTuple):

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from agents.router.domain.errors import RuleError
 from agents.router.domain.routing import RuleSet
-from agents.router.domain.rule import parse_rule
 from agents.router.route import COUNTS, Router, active_rules, parse_row
 from fleet.errors import TransientError
 from fleet.lane import Emit, Forward
 from fleet.lane.effects import Headers
 from schemas.codec import Codec
+from tables.routes.errors import RuleError
+from tables.routes.rule import parse_rule
 from tests.support.agents_claims import a_claim
 from tests.support.agents_memory import Partition
 from tests.support.agents_schemas import new_codec, warmed_codec

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import pytest
 
-from agents.router.domain.rule import parse_rule
 from fleet.cli.routes import changes, load
 from fleet.cli.run import RULES
 from fleet.errors import EventfleetError
+from tables.routes.rule import parse_rule
 
 RULE = """
 - {name: big-claims, owner: team, source: canonical.claim, targets: [team.x], condition: "event.a > 1"}

@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.router.domain.condition import compile_condition
-from agents.router.domain.errors import EvaluationError
 from agents.router.domain.index import Index
 from agents.router.domain.routing import Failure, RuleSet, Target
-from agents.router.domain.rule import Rule, State
+from fleet.cel.condition import compile_condition
+from fleet.cel.errors import EvaluationError
+from tables.routes.rule import Rule, State
 
 TYPE = "canonical.claim"
 TEXTS = st.sampled_from(["a", "b", "c", ""])

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 import pytest
 
 from agents.router.domain.routing import UNMATCHED, Failure, RuleSet, Target
-from agents.router.domain.rule import Rule, RuleError, State
 from fleet.errors import PermanentError
+from tables.routes.errors import RuleError
+from tables.routes.rule import Rule, State
 
 CLAIM = "canonical.claim"
 

@@ -10,10 +10,10 @@ import operator
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.router.domain.errors import EvaluationError
-from agents.router.domain.literals import INT_MAX, INT_MIN, UINT_MAX
-from agents.router.domain.nodes import Uint
-from agents.router.domain.operations import beside_decimal, no_overload, type_name
+from fleet.cel.errors import EvaluationError
+from fleet.cel.literals import INT_MAX, INT_MIN, UINT_MAX
+from fleet.cel.nodes import Uint
+from fleet.cel.operations import beside_decimal, no_overload, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,9 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from agents.router.domain.condition import Condition, compile_condition
-from agents.router.domain.errors import EvaluationError, RuleError
-
-__all__ = ["EvaluationError", "Rule", "RuleError", "State", "parse_rule"]
+from fleet.cel.condition import Condition, compile_condition
+from fleet.cel.errors import ExpressionError
+from tables.routes.errors import RuleError
 
 MAX_TARGETS: Final = 100
 _PLATFORM: Final = "fleet."
@@ -71,7 +70,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Raises:
             RuleError: The condition does not parse or is not supported.
         """
-        return compile_condition(self.condition)
+        try:
+            return compile_condition(self.condition)
+        except ExpressionError as error:
+            raise RuleError.in_field("condition", error) from None
 
 
 def parse_rule(data: bytes | Mapping[str, Any]) -> Rule:

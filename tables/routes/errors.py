@@ -1,8 +1,13 @@
-"""Errors of the routing language: what is refused at save time, what fails at run time."""
+"""Errors of routing rules."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fleet.errors import PermanentError
+
+if TYPE_CHECKING:
+    from fleet.cel.errors import ExpressionError
 
 
 class RuleError(PermanentError):
@@ -11,8 +16,8 @@ class RuleError(PermanentError):
     Args:
         message: What is wrong, one line.
         field: Field of the rule that is wrong, e.g. ``condition``; empty for the whole rule.
-        line: Line inside the condition, from 1; 0 where there is none.
-        column: Column inside the condition, from 1; 0 where there is none.
+        line: Line inside an expression, from 1; 0 where there is none.
+        column: Column inside an expression, from 1; 0 where there is none.
         hint: One line that says what to do.
     """
 
@@ -24,23 +29,12 @@ class RuleError(PermanentError):
         self.line = line
         self.column = column
 
+    @classmethod
+    def in_field(cls, field: str, error: ExpressionError) -> RuleError:
+        """Return the error of an expression as one of the rule's `field`."""
+        return cls(f"{field} {error.message}", field=field, line=error.line, column=error.column)
+
     def of(self, rule: str) -> RuleError:
         """Return the same error with the name of the rule in front."""
         message = f"rule {rule!r}: {self.message}"
         return RuleError(message, field=self.field, line=self.line, column=self.column, hint=self.hint)
-
-
-class EvaluationError(PermanentError):
-    """A condition could not be decided for one event.
-
-    Messages name types and fields only, never values, so that they may be logged.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, reason="condition_failed")
-
-
-def refused(detail: str, line: int, column: int) -> RuleError:
-    """Return the error for `detail` at a position of the condition."""
-    message = f"condition line {line} column {column}: {detail}"
-    return RuleError(message, field="condition", line=line, column=column)

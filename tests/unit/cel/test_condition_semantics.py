@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.router.domain.condition import compile_condition
-from agents.router.domain.errors import EvaluationError
+from fleet.cel.condition import compile_condition
+from fleet.cel.errors import EvaluationError
 from fleet.errors import TransientError
-from tests.unit.router.reference import ERROR, compiled
+from tests.unit.cel.reference import ERROR, compiled
 
 
 def _matches(text: str, **event: Any) -> bool:

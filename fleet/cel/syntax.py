@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from lark import Token, Tree
 
-from agents.router.domain.errors import refused
-from agents.router.domain.grammar import parse_tree
-from agents.router.domain.literals import INT_MIN, literal, negated
-from agents.router.domain.nodes import (
+from fleet.cel.errors import refused
+from fleet.cel.grammar import parse_tree
+from fleet.cel.literals import INT_MIN, literal, negated
+from fleet.cel.nodes import (
     Attribute,
     Binary,
     Call,
@@ -74,7 +74,7 @@ def parse(text: str) -> Node:
         text: CEL over ``event.<field>`` and ``attributes.<name>``, within the supported part.
 
     Raises:
-        RuleError: With line, column and reason.
+        ExpressionError: With line, column and reason.
     """
     if len(text) > MAX_CHARACTERS:
         raise refused(f"too long: at most {MAX_CHARACTERS} characters are allowed", 1, MAX_CHARACTERS + 1)

@@ -11,8 +11,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, cast
 
-from agents.router.domain.errors import refused
-from agents.router.domain.nodes import Literal, Position, Uint
+from fleet.cel.errors import refused
+from fleet.cel.nodes import Literal, Position, Uint
 
 if TYPE_CHECKING:
     from lark import Token
@@ -34,7 +34,7 @@ def literal(token: Token) -> Literal:
     """Return the constant that `token` writes.
 
     Raises:
-        RuleError: A number is out of range, or a string holds an unknown escape.
+        ExpressionError: A number is out of range, or a string holds an unknown escape.
     """
     at = Position(token.line or 1, token.column or 1)
     match token.type:
@@ -54,7 +54,7 @@ def number(text: str, at: Position) -> Literal:
     """Return the int, uint or double that `text` writes, with its exact decimal.
 
     Raises:
-        RuleError: It does not fit into 64 bits.
+        ExpressionError: It does not fit into 64 bits.
     """
     unsigned = text[-1] in "uU"
     digits = text[:-1] if unsigned else text

@@ -10,9 +10,9 @@ import celpy
 from celpy import celtypes
 from celpy.evaluation import CELEvalError
 
-from agents.router.domain.compiler import compile_node
-from agents.router.domain.errors import EvaluationError
-from agents.router.domain.syntax import parse
+from fleet.cel.compiler import compile_node
+from fleet.cel.errors import EvaluationError
+from fleet.cel.syntax import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

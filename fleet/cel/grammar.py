@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from celpy.celparser import CELParseError, CELParser
 from lark import Token, UnexpectedCharacters, UnexpectedToken
 
-from agents.router.domain.errors import RuleError, refused
+from fleet.cel.errors import ExpressionError, refused
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,7 +39,7 @@ def parse_tree(text: str) -> Tree[Token]:
     """Return the parse tree of `text`, with positions.
 
     Raises:
-        RuleError: The text does not follow the grammar; with line, column and what was expected.
+        ExpressionError: The text does not follow the grammar; with line, column and what was expected.
     """
     try:
         return CELParser().parse(text)
@@ -47,7 +47,7 @@ def parse_tree(text: str) -> Tree[Token]:
         raise _explained(text, error) from None
 
 
-def _explained(text: str, error: CELParseError) -> RuleError:
+def _explained(text: str, error: CELParseError) -> ExpressionError:
     cause = error.__context__
     if isinstance(cause, UnexpectedCharacters):
         detail = f"unexpected {cause.char!r}"
@@ -58,7 +58,7 @@ def _explained(text: str, error: CELParseError) -> RuleError:
     return refused("not a valid expression", error.line or 1, error.column or 1)
 
 
-def _unexpected(text: str, cause: UnexpectedToken) -> RuleError:
+def _unexpected(text: str, cause: UnexpectedToken) -> ExpressionError:
     expected = _expected(cause.accepts or cause.expected)
     if cause.token.type == "$END":
         body = text.rstrip()

@@ -15,8 +15,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.router.domain.errors import EvaluationError
-from agents.router.domain.nodes import Uint
+from fleet.cel.errors import EvaluationError
+from fleet.cel.nodes import Uint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

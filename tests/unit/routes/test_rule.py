@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from agents.router.domain.routing import RuleSet
-from agents.router.domain.rule import RuleError, State, parse_rule
+from tables.routes.errors import RuleError
+from tables.routes.rule import State, parse_rule
 
 RULE: dict[str, Any] = {
     "name": "high-value",

@@ -1,7 +1,7 @@
 """The checked syntax tree of a condition.
 
 Only what the compiler can run exists here: whatever else the grammar allows is refused
-by `agents.router.domain.syntax` before a node is made. Every node knows its position,
+by `fleet.cel.syntax` before a node is made. Every node knows its position,
 so that later checks and explanations can point at it.
 """
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.router.domain.condition import compile_condition
-from agents.router.domain.errors import RuleError
+from fleet.cel.condition import compile_condition
+from fleet.cel.errors import ExpressionError
 
 SUPPORTED = "supported: has, size, startsWith, endsWith, contains, exists, all"
 
@@ -77,11 +77,11 @@ def test_a_refused_condition_names_line_column_and_reason(
     text: str, line: int, column: int, reason: str
 ) -> None:
     """The error points at the first place that is wrong and says what would be right."""
-    with pytest.raises(RuleError) as refused:
+    with pytest.raises(ExpressionError) as refused:
         compile_condition(text)
 
-    assert str(refused.value) == f"condition line {line} column {column}: {reason}"
-    assert (refused.value.field, refused.value.line, refused.value.column) == ("condition", line, column)
+    assert str(refused.value) == f"line {line} column {column}: {reason}"
+    assert (refused.value.line, refused.value.column) == (line, column)
 
 
 NESTED_MACROS = "event.a.all(p, event.b.all(q, event.c.all(r, event.d.all(s, s == p))))"
@@ -100,7 +100,7 @@ NESTED_SIGNS = "!" * 40 + "event.a"
 )
 def test_a_condition_beyond_the_size_limits_is_refused(text: str, reason: str) -> None:
     """A condition runs on every event, so its size and its loops are bounded when it is saved."""
-    with pytest.raises(RuleError, match=r"line 1 column \d+: ") as refused:
+    with pytest.raises(ExpressionError, match=r"line 1 column \d+: ") as refused:
         compile_condition(text)
 
     assert reason in str(refused.value)

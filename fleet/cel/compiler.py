@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
-from agents.router.domain import arithmetic, operations
-from agents.router.domain.errors import EvaluationError, refused
-from agents.router.domain.nodes import (
+from fleet.cel import arithmetic, operations
+from fleet.cel.errors import EvaluationError, refused
+from fleet.cel.nodes import (
     Attribute,
     Binary,
     Call,
@@ -81,7 +81,7 @@ def compile_node(node: Node) -> Compiled:
     its attributes already rule out is never decoded. Whatever `fields` raises passes through.
 
     Raises:
-        RuleError: The condition nests too many blocks.
+        ExpressionError: The condition nests too many blocks.
     """
     emitter = _Emitter()
     result = emitter.value(node)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.router.reference import ERROR, compiled, reference
+from tests.unit.cel.reference import ERROR, compiled, reference
 
 VALUES: list[Any] = [
     *(-7, 0, 3, 2**63 - 1, -(2**63)),

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.router.domain.compiler import compile_node
-from agents.router.domain.errors import EvaluationError, refused
-from agents.router.domain.nodes import (
+from fleet.cel.compiler import compile_node
+from fleet.cel.errors import EvaluationError, refused
+from fleet.cel.nodes import (
     Attribute,
     Binary,
     Call,
@@ -19,13 +19,13 @@ from agents.router.domain.nodes import (
     Position,
     path_of,
 )
-from agents.router.domain.operations import type_name
-from agents.router.domain.syntax import parse
+from fleet.cel.operations import type_name
+from fleet.cel.syntax import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from agents.router.domain.compiler import Compiled
+    from fleet.cel.compiler import Compiled
 
 _CACHED: Final = 4096
 _BOOLEAN: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
@@ -86,7 +86,7 @@ def compile_condition(text: str) -> Condition:
     """Parse, check and compile `text`; an empty text is always true.
 
     Raises:
-        RuleError: With line, column and reason, e.g.
+        ExpressionError: With line, column and reason, e.g.
             ``condition line 1 column 17: unexpected ')'; expected a value``.
     """
     tree = parse(text) if text.strip() else Literal(Position(1, 1), True)  # noqa: FBT003
