@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from celpy.celparser import CELParseError, CELParser
@@ -35,6 +36,20 @@ _CHARACTERS: Final = {
 }
 
 
+class _Parser(CELParser):
+    """The library's parser, with the positions of ``true`` and ``false``, which it drops."""
+
+    @staticmethod
+    def ambiguous_literals(t: Token) -> Token:
+        return t.update(type="BOOL_LIT") if t.value in {"true", "false"} else t
+
+
+@cache
+def _parser() -> CELParser:
+    CELParser.CEL_PARSER = None  # The library keeps one for all, with the callbacks of whoever came first.
+    return _Parser()
+
+
 def parse_tree(text: str) -> Tree[Token]:
     """Return the parse tree of `text`, with positions.
 
@@ -42,7 +57,7 @@ def parse_tree(text: str) -> Tree[Token]:
         ExpressionError: The text does not follow the grammar; with line, column and what was expected.
     """
     try:
-        return CELParser().parse(text)
+        return _parser().parse(text)
     except CELParseError as error:
         raise _explained(text, error) from None
 

@@ -30,13 +30,18 @@ _SURROGATES: Final = range(0xD800, 0xE000)
 _UNICODE_END: Final = 0x110000
 
 
+def position_of(token: Token) -> Position:
+    """Return where `token` is."""
+    return Position(token.line or 1, token.column or 1, token.start_pos or 0, token.end_pos or 0)
+
+
 def literal(token: Token) -> Literal:
     """Return the constant that `token` writes.
 
     Raises:
         ExpressionError: A number is out of range, or a string holds an unknown escape.
     """
-    at = Position(token.line or 1, token.column or 1)
+    at = position_of(token)
     match token.type:
         case "BOOL_LIT":
             return Literal(at, str(token) == "true")

@@ -23,10 +23,19 @@ Constant: TypeAlias = str | bytes | bool | int | float | None
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a node starts in the text; both count from 1."""
+    """Where a node is in the text.
+
+    Attributes:
+        line: Line to point at, from 1.
+        column: Column to point at, from 1: of a call the name, of all else where it begins.
+        start: Where the text of the node begins, in characters from 0.
+        end: Where it ends; parentheses around it do not belong to it.
+    """
 
     line: int
     column: int
+    start: int = 0
+    end: int = 0
 
 
 @dataclass(frozen=True, slots=True)

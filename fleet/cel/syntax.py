@@ -7,13 +7,14 @@ a condition runs on every event of its source.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from lark import Token, Tree
 
 from fleet.cel.errors import refused
 from fleet.cel.grammar import parse_tree
-from fleet.cel.literals import INT_MIN, literal, negated
+from fleet.cel.literals import INT_MIN, literal, negated, position_of
 from fleet.cel.nodes import (
     Attribute,
     Binary,
@@ -82,7 +83,7 @@ def parse(text: str) -> Node:
 
 
 def _position(tree: Parsed) -> Position:
-    return Position(tree.meta.line, tree.meta.column)
+    return Position(tree.meta.line, tree.meta.column, tree.meta.start_pos, tree.meta.end_pos)
 
 
 def _inner(tree: Parsed) -> Parsed:
@@ -190,7 +191,7 @@ class _Lowering:
     def _call(self, tree: Parsed, scope: Mapping[str, int], depth: int) -> Node:
         method = tree.data == "member_dot_arg"
         token = cast("Token", tree.children[1 if method else 0])
-        name, at = str(token), Position(token.line or 1, token.column or 1)
+        name, at = str(token), replace(position_of(token), start=tree.meta.start_pos, end=tree.meta.end_pos)
         arguments = _arguments(tree)
         if method and name in MACROS:
             return self._macro(at, name, tree, scope, depth)
@@ -228,13 +229,15 @@ class _Lowering:
 
 
 def _name(token: Token, scope: Mapping[str, int]) -> Variable:
-    name, line, column = str(token), token.line or 1, token.column or 1
+    name, at = str(token), position_of(token)
     if name in scope:
-        return Variable(Position(line, column), scope[name])
+        return Variable(at, scope[name])
     if name in {"event", "attributes"}:
         example = {"event": "event.claim_id", "attributes": "attributes.type"}[name]
-        raise refused(f"{name!r} alone is not supported; name a field of it, e.g. {example}", line, column)
-    raise refused(f"unknown name {name!r}; known: event, attributes", line, column)
+        raise refused(
+            f"{name!r} alone is not supported; name a field of it, e.g. {example}", at.line, at.column
+        )
+    raise refused(f"unknown name {name!r}; known: event, attributes", at.line, at.column)
 
 
 def _root(tree: Parsed, scope: Mapping[str, int]) -> str | None:
