@@ -1,4 +1,4 @@
-"""A condition: text in, a fast function and what it reads out."""
+"""Expressions and conditions: text in, a fast function and what it reads out."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _BOOLEAN: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """A compiled condition; immutable and safe to share.
+class Expression:
+    """A compiled expression; immutable and safe to share.
 
     Attributes:
-        text: The condition as written; empty text is ``true``.
+        text: The expression as written.
         tree: Its checked tree.
         fields: Event fields that it reads: ``payer`` for all of it, ``payer.id`` where it reads that alone.
         attributes: CloudEvents attributes that it reads.
-        function: The compiled function; `matches` is the checked way to call it.
+        function: The compiled function; `evaluate` is the named way to call it.
     """
 
     text: str
@@ -51,8 +51,32 @@ class Condition:
 
     @property
     def reads_fields(self) -> bool:
-        """Whether an event may have to be decoded to decide."""
+        """Whether an event may have to be decoded to evaluate it."""
         return bool(self.fields)
+
+    def evaluate(
+        self,
+        attributes: Mapping[str, str],
+        fields: Callable[[], Mapping[str, Any]],
+        event: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return its value for one event.
+
+        Args:
+            attributes: CloudEvents attributes by name, without the ``ce_`` prefix.
+            fields: Returns the decoded event; called at most once, and only if a field is read.
+            event: The decoded event, where it is decoded already.
+
+        Raises:
+            EvaluationError: A field is missing or has a type that the expression cannot use.
+        """
+        return self.function(attributes, fields, event)
+
+
+class Condition(Expression):
+    """A compiled expression that is true or false; an empty text is ``true``."""
+
+    __slots__ = ()
 
     @property
     def always(self) -> bool:
@@ -65,12 +89,7 @@ class Condition:
         fields: Callable[[], Mapping[str, Any]],
         event: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Decide one event.
-
-        Args:
-            attributes: CloudEvents attributes by name, without the ``ce_`` prefix.
-            fields: Returns the decoded event; called at most once, and only if a field decides.
-            event: The decoded event, where it is decoded already.
+        """Decide one event; for the arguments see `evaluate`.
 
         Raises:
             EvaluationError: A field is missing or has a type that the condition cannot use.
@@ -87,19 +106,27 @@ def compile_condition(text: str) -> Condition:
 
     Raises:
         ExpressionError: With line, column and reason, e.g.
-            ``condition line 1 column 17: unexpected ')'; expected a value``.
+            ``line 1 column 17: unexpected ')'; expected a value``.
     """
     tree = parse(text) if text.strip() else Literal(Position(1, 1), True)  # noqa: FBT003
     if _never_boolean(tree):
         raise refused("the condition must be true or false; compare the value, e.g. with ==", 1, 1)
-    nodes = list(_walk(tree))
-    return Condition(
-        text=text,
-        tree=tree,
-        fields=frozenset(_fields_read(tree)),
-        attributes=frozenset(node.name for node in nodes if isinstance(node, Attribute)),
-        function=compile_node(tree),
-    )
+    return Condition(*_compiled(text, tree))
+
+
+@lru_cache(maxsize=_CACHED)
+def compile_expression(text: str) -> Expression:
+    """Parse, check and compile `text`, whose value may be of any type.
+
+    Raises:
+        ExpressionError: With line, column and reason.
+    """
+    return Expression(*_compiled(text, parse(text)))
+
+
+def _compiled(text: str, tree: Node) -> tuple[str, Node, frozenset[str], frozenset[str], Compiled]:
+    attributes = frozenset(node.name for node in _walk(tree) if isinstance(node, Attribute))
+    return text, tree, frozenset(_fields_read(tree)), attributes, compile_node(tree)
 
 
 def _never_boolean(node: Node) -> bool:

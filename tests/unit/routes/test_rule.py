@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.router.domain.routing import RuleSet
 from tables.routes.errors import RuleError
-from tables.routes.rule import State, parse_rule
+from tables.routes.rule import State, matches, parse_rule
+from tables.routes.target import TargetError, parse_target
 
 RULE: dict[str, Any] = {
     "name": "high-value",
@@ -58,7 +62,7 @@ def test_a_new_rule_is_a_draft_that_always_matches() -> None:
         (
             {"state": "on"},
             "state",
-            "rule 'high-value': state: invalid enum value 'on': use draft, active or paused",
+            "rule 'high-value': state: invalid enum value 'on': use draft, active, paused or deleted",
         ),
         (
             {"owner": "The Team"},
@@ -80,8 +84,16 @@ def test_a_new_rule_is_a_draft_that_always_matches() -> None:
             {"targets": ["a.b", "no spaces"]},
             "targets",
             (
-                "rule 'high-value': targets: expected str of the allowed form: "
-                "list 1 to 100 topic names of letters, digits, '.', '_' and '-'"
+                "rule 'high-value': targets: 'no spaces' is no name of a topic: "
+                "use letters, digits, '.', '_' and '-'"
+            ),
+        ),
+        (
+            {"targets": ["claims.{Region}"]},
+            "targets",
+            (
+                "rule 'high-value': targets: 'claims.{Region}' is no template of a topic: "
+                "name attributes in braces, e.g. claims.{region}"
             ),
         ),
         (
@@ -107,13 +119,52 @@ def test_a_new_rule_is_a_draft_that_always_matches() -> None:
             "colour",
             (
                 "rule 'high-value': colour is not a field of a rule: "
-                "known: name, version, owner, source, targets, condition, state, description"
+                "known: name, version, owner, source, targets, condition, projection, key, group, priority, "
+                "default, valid_from, valid_until, state, description, output_schema"
             ),
         ),
         (
             {"condition": "event.total_charge > )"},
             "condition",
             "rule 'high-value': condition line 1 column 22: unexpected ')'; expected a value",
+        ),
+        (
+            {"key": "event.payer.id +"},
+            "key",
+            "rule 'high-value': key line 1 column 17: unexpected end of the condition; expected a value",
+        ),
+        (
+            {"projection": {"compute": {"over": "event.total_charge - )"}}},
+            "projection.compute.over",
+            "rule 'high-value': projection.compute.over line 1 column 22: unexpected ')'; expected a value",
+        ),
+        (
+            {"projection": {"keep": ["payer"], "rename": {"payer": "billing_provider"}}},
+            "projection",
+            "rule 'high-value': projection: two fields are called 'payer': give each its own name",
+        ),
+        (
+            {"projection": {"drop": ["payer"]}},
+            "drop",
+            "rule 'high-value': drop is not a field of a projection: known: keep, rename, compute",
+        ),
+        (
+            {"projection": {}},
+            "projection",
+            "rule 'high-value': projection: has 0 fields: give 1 to 200",
+        ),
+        (
+            {"valid_from": "2026-01-31T00:00:00"},
+            "valid_from",
+            (
+                "rule 'high-value': valid_from: expected datetime with a timezone component: "
+                "write a time with its zone, e.g. 2026-01-31T00:00:00Z"
+            ),
+        ),
+        (
+            {"valid_from": "2026-02-01T00:00:00Z", "valid_until": "2026-02-01T01:00:00+01:00"},
+            "valid_until",
+            "rule 'high-value': valid_until: is not after valid_from: give a later time",
         ),
     ],
 )
@@ -129,7 +180,14 @@ def test_a_refused_rule_names_the_field_and_the_reason(
 
 
 @pytest.mark.parametrize(
-    "change", [{"name": "a\n"}, {"source": "a b"}, {"targets": ["../x"]}, {"targets": ["a\n"]}]
+    "change",
+    [
+        {"name": "a\n"},
+        {"source": "a b"},
+        {"source": "a/*"},
+        {"group": "A"},
+        {"projection": {"keep": ["a b"]}},
+    ],
 )
 def test_names_hold_nothing_that_a_topic_or_a_header_could_not(change: dict[str, Any]) -> None:
     """Names become topics, keys and headers as they are: no spaces, line ends or slashes."""
@@ -194,3 +252,39 @@ def test_the_demonstration_rules_route_claims(change: dict[str, Any], topics: se
 
     assert {target.topic for target in decision.targets} == topics
     assert (decision.matched, decision.errors) == (bool(topics), ())
+
+
+@pytest.mark.parametrize("target", ["../x", "a\n", "a b", "", "{region}/x", "{", "a}", "{}", "{a b}", "x.{a"])
+def test_a_target_is_a_topic_or_a_template_of_one(target: str) -> None:
+    """Whatever its attributes hold, the literal part of a target is a topic's."""
+    with pytest.raises(RuleError, match="targets: "):
+        parse_rule({**RULE, "targets": [target]})
+
+
+@pytest.mark.parametrize(
+    ("target", "attributes", "topic"),
+    [
+        ("claims.all", {}, "claims.all"),
+        ("claims.{region}", {"region": "TX"}, "claims.TX"),
+        ("{team}.{region}.claims", {"region": "TX", "team": "a"}, "a.TX.claims"),
+    ],
+)
+def test_a_template_is_filled_in_from_attributes(target: str, attributes: dict[str, str], topic: str) -> None:
+    """Each name in braces stands for the attribute of that name."""
+    assert parse_target(target).topic(attributes) == topic
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{}, {"team": "a b"}, {"team": "fleet"}, {"team": ""}, {"team": "x" * 300}, {"team": "a/../b"}],
+)
+def test_attributes_that_make_no_topic_are_refused(attributes: dict[str, str]) -> None:
+    """A publisher cannot reach a topic of the platform, or none at all, by what it writes into a header."""
+    with pytest.raises(TargetError, match=r"target \{team\}\.x: "):
+        parse_target("{team}.x").topic(attributes)
+
+
+@given(st.text("ab*", min_size=1, max_size=8), st.text("ab", max_size=10))
+def test_a_pattern_covers_what_it_says(source: str, event_type: str) -> None:
+    """A star stands for any run of characters, as in a shell."""
+    assert matches(source, event_type) is fnmatchcase(event_type, source)
