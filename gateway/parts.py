@@ -61,7 +61,8 @@ _OF_EVERY_WORKER = (
 
 _ROUTER = (
     View("/routes", "the rules as it has them, since when, and rows that were refused"),
-    View("/routed", "events by rule, over all workers"),
+    View("/routed", "events by outcome and copies by rule, over all workers"),
+    View("/routed/rules", "what became of events by rule: matched, delivered, unmatched, failed, last match"),
 )
 
 _AGGREGATOR = (

@@ -100,17 +100,20 @@ class Codec:
             raise FatalError(
                 f"subject {subject} is not loaded", hint="await Codec.warm for it first"
             ) from None
-        stream = BytesIO()
-        stream.write(header)
+        return _encoded(header, schema, value, subject)
+
+    def encode_as(self, schema_id: int, value: dict[str, Any]) -> bytes:
+        """Encode a value with the schema of an id that `ensure` has looked up.
+
+        Raises:
+            PermanentError: ``invalid_value``, or the id cannot be used.
+            TransientError: Nobody looked the id up yet.
+        """
         try:
-            schemaless_writer(stream, schema, value)
-        except MemoryError:
-            raise
-        except Exception as error:
-            # The type of the exception depends on the value: there is no common one to name.
-            message = f"the value does not match the schema of {subject} ({type(error).__name__})"
-            raise PermanentError(message, reason=INVALID_VALUE) from error
-        return stream.getvalue()
+            schema, _ = self._schemas[schema_id]
+        except KeyError:
+            raise self._undecodable(schema_id) from None
+        return _encoded(_MAGIC + schema_id.to_bytes(4, "big"), schema, value, f"id {schema_id}")
 
     def decode(self, value: bytes) -> dict[str, Any]:
         """Decode a value whose schema id `ensure` or `warm` has looked up.
@@ -281,6 +284,20 @@ class Codec:
             return PermanentError(message, reason=reason)
         hint = "await Codec.ensure for it first"
         return TransientError(f"schema id {schema_id} was not looked up", hint=hint)
+
+
+def _encoded(header: bytes, schema: _Schema, value: dict[str, Any], name: str) -> bytes:
+    stream = BytesIO()
+    stream.write(header)
+    try:
+        schemaless_writer(stream, schema, value)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # The type of the exception depends on the value: there is no common one to name.
+        message = f"the value does not match the schema of {name} ({type(error).__name__})"
+        raise PermanentError(message, reason=INVALID_VALUE) from error
+    return stream.getvalue()
 
 
 def _id(header: bytes) -> int:

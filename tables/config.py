@@ -34,7 +34,7 @@ class ConfigTable(Generic[Snapshot]):
         config: How to reach Kafka.
         topic: The topic.
         parse: Makes a row of a record's key and value; whatever it raises keeps the row's last good version.
-        combine: Makes the snapshot of all rows by key.
+        combine: Makes the snapshot of all rows by key, as of the topic's next offset.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ConfigTable(Generic[Snapshot]):
         config: LaneConfig,
         topic: str,
         parse: Callable[[str, bytes], Any],
-        combine: Callable[[Mapping[str, Any]], Snapshot],
+        combine: Callable[[Mapping[str, Any], int], Snapshot],
     ) -> None:
         self.topic = topic
         self.offset = 0
@@ -52,7 +52,7 @@ class ConfigTable(Generic[Snapshot]):
         self._parse = parse
         self._combine = combine
         self._rows: dict[str, Any] = {}
-        self._snapshot = combine({})
+        self._snapshot = combine({}, 0)
         self._ready = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
@@ -134,7 +134,7 @@ class ConfigTable(Generic[Snapshot]):
 
     def _publish(self, offset: int) -> None:
         try:
-            self._snapshot = self._combine(dict(self._rows))
+            self._snapshot = self._combine(dict(self._rows), offset)
         except EventfleetError as error:
             log.warning("%s: the change up to offset %d is refused: %s", self.topic, offset, error)
         self.offset = offset

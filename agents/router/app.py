@@ -22,7 +22,7 @@ def new_app(config: Settings | None = None) -> LaneApp:
     app = LaneApp(NAME, web_port=chosen.router_port, config=chosen)
     registry = Registry(chosen.registry)
     rules = ConfigTable(LaneConfig.of(chosen), RULES_TOPIC, parse_row, active_rules)
-    router = Router(Codec(registry))
+    router = Router(Codec(registry), rules.snapshot)
     counts = app.lane_table(
         COUNTS,
         partition_by=lambda key: int(key.split("/", 1)[0]),

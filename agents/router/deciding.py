@@ -4,79 +4,124 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from agents.router.domain.decision import UNMATCHED, Decision, Failure, Redrive
+from agents.router.domain.routing import decision, match
+from agents.router.shaping import Shape, no_fields, shape_of
 from fleet.lane import Record, select_headers
+from fleet.lane.dead_letters import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from agents.router.domain.routing import Decision, Failure, RuleSet, Target
+    from agents.router.domain.decision import Target
+    from agents.router.domain.routing import TypeRules
+    from agents.router.domain.timeline import Segment
     from schemas.codec import Codec
 
 RULE_HEADER: Final = "fleet_rule"
+CONFIG_HEADER: Final = "fleet_config"
+HOPS_HEADER: Final = "fleet_hops"
+OWN_HEADERS: Final = frozenset({RULE_HEADER, CONFIG_HEADER, HOPS_HEADER})
+REDRIVEN_HEADER: Final = f"{PREFIX}agent"
 MAX_REMEMBERED: Final = 10_000
+MAX_HOPS: Final = 8
+"""Times that an event may be routed on from topic to topic."""
 
 _Values: TypeAlias = tuple[bytes | str | None, ...]
 
 
 class Copy(NamedTuple):
-    """A copy to make: the topic, its rule as counts name it, and the headers to add."""
+    """A copy to make.
+
+    Attributes:
+        topic: Where it goes.
+        rule: Name of the rule that asks for it.
+        headers: Headers to add.
+        shape: How it differs from the event; None where it is the event as it is.
+    """
 
     topic: str
-    label: str
-    headers: tuple[tuple[str, bytes]]
+    rule: str
+    headers: tuple[tuple[str, bytes], ...]
+    shape: Shape | None
 
 
-class Verdict(NamedTuple):
-    """What becomes of a record.
+class Verdict:
+    """What becomes of a record; one object for all records of which the same becomes.
 
     Attributes:
         decision: What the rules say.
         copies: The copies to make of it.
-        is_copy: Whether it has the header of a rule, which its own copies have in place of that.
+        sources: Sources of rules, types and patterns, that cover its type.
+        attributes: Its CloudEvents attributes that rules read.
+        relabels: Whether the record has headers of the router's own, which its copies get anew.
+        is_plain: Whether its copies are the record as it is, with headers added.
     """
 
-    decision: Decision
-    copies: tuple[Copy, ...]
-    is_copy: bool
+    __slots__ = ("attributes", "copies", "decision", "is_plain", "relabels", "sources")
+
+    def __init__(
+        self,
+        decision: Decision,
+        copies: tuple[Copy, ...],
+        sources: tuple[str, ...],
+        attributes: Mapping[str, str],
+        *,
+        relabels: bool,
+    ) -> None:
+        self.decision = decision
+        self.copies = copies
+        self.sources = sources
+        self.attributes = attributes
+        self.relabels = relabels
+        self.is_plain = not relabels and not any(copy.shape for copy in copies)
 
 
 class _Event(NamedTuple):
     """What the headers of a record say where its fields have to be looked at too.
 
     Attributes:
-        type: Event type.
+        rules: The rules of its type.
         attributes: CloudEvents attributes that rules read.
-        is_copy: As in `Verdict`.
+        relabels: As in `Verdict`.
+        redrive: What is to be done of it, where it is a dead letter that is done again.
         project: Decodes the fields that rules of this type read.
         verdicts: What became of events, by the rules that matched.
-        decoded: Whether its fields are looked at in any case.
     """
 
-    type: str
+    rules: TypeRules
     attributes: Mapping[str, str]
-    is_copy: bool
+    relabels: bool
+    redrive: Redrive | None
     project: Callable[[bytes], dict[str, Any]]
     verdicts: dict[int, Verdict]
-    decoded: bool
 
 
 class Decider:
-    """Decides records by `rules`.
+    """Decides records by the rules of one segment of time.
 
     Where no rule of an event type reads fields, events with the same values of the headers that rules
     read have the same verdict: it is worked out once.
 
     Args:
-        rules: The snapshot.
-        codec: Decodes events, where a rule reads their fields.
+        segment: The rules, and when they are valid.
+        codec: Decodes events, where a rule reads their fields, and encodes what projections give.
     """
 
-    def __init__(self, rules: RuleSet, codec: Codec) -> None:
-        self.rules = rules
+    def __init__(self, segment: Segment, codec: Codec) -> None:
+        self.segment = segment
+        self.rules = segment.rules
         self._codec = codec
-        self._names = ("type", *sorted(rules.attributes - {"type"}))
-        self._select = select_headers([RULE_HEADER, *(f"ce_{name}" for name in self._names)])
+        self._by_name = {rule.name: rule for rule in self.rules.rules}
+        self._shapes: dict[str, Shape | None] = {}
+        self._names = ("type", *sorted(self.rules.attributes - {"type"}))
+        self._select = select_headers([RULE_HEADER, REDRIVEN_HEADER, *(f"ce_{name}" for name in self._names)])
         self._known: dict[_Values, Verdict | _Event] = {}
+        self._config = str(segment.offset).encode()
+
+    def covers(self, published_ms: int) -> bool:
+        """Return whether it decides records published then."""
+        return self.segment.start_ms <= published_ms < self.segment.end_ms
 
     def decide(self, record: Record) -> Verdict:
         """Return what becomes of `record`.
@@ -85,30 +130,39 @@ class Decider:
             EventfleetError: A rule reads its fields, and it cannot be decoded.
         """
         values: _Values = self._select(record)
-        if values[1] is None:
+        if values[2] is None:
             values = (*values, record.topic)
         known = self._known.get(values)
         if known is None:
-            known = self._learnt(values, record.topic)
+            known = self._learnt(values, record)
         if type(known) is Verdict:
             return known
         return self._by_fields(known, record)  # type: ignore[arg-type] # there are only these two
 
-    def _learnt(self, values: _Values, topic: str) -> Verdict | _Event:
-        of_rule, *found = values
+    def _learnt(self, values: _Values, record: Record) -> Verdict | _Event:
+        of_rule, redriven, *found = values
         attributes = {
             name: value.decode(errors="replace")
             for name, value in zip(self._names, found, strict=False)
             if isinstance(value, bytes)
         }
-        event_type = attributes.get("type") or topic
-        is_copy = of_rule is not None
+        rules = self.rules.rules_of(attributes.get("type") or record.topic)
+        relabels = of_rule is not None or redriven is not None
+        redrive = None if redriven is None else redrive_of(record)
         known: Verdict | _Event
-        if self.rules.reads_fields(event_type):
-            project = self._codec.projector(self.rules.fields_of(event_type))
-            known = _Event(event_type, attributes, is_copy, project, {}, self.rules.decodes(event_type))
+        if rules is None:
+            known = Verdict(UNMATCHED, (), (), attributes, relabels=relabels)
+        elif rules.readers:
+            project = self._codec.projector(rules.fields)
+            known = _Event(rules, attributes, relabels, redrive, project, {})
         else:
-            known = _verdict(self.rules.decide(event_type, attributes, dict), is_copy=is_copy)
+            errors: list[Failure] = []
+            matching = match(rules, attributes, dict, errors)
+            known = self._verdict(
+                _Event(rules, attributes, relabels, redrive, no_fields, {}), matching, errors
+            )
+        if redriven is not None:
+            return known  # Few, and which copies are wanted is each one's own.
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
         self._known[values] = known
@@ -117,25 +171,48 @@ class Decider:
     def _by_fields(self, event: _Event, record: Record) -> Verdict:
         errors: list[Failure] = []
         value = record.value or b""
-        if event.decoded:
-            decoded = event.project(value)
-            matching = self.rules.match(event.type, event.attributes, dict, errors, decoded)
+        if event.rules.index.reads_fields:
+            matching = match(event.rules, event.attributes, dict, errors, event.project(value))
         else:
-            matching = self.rules.match(event.type, event.attributes, lambda: event.project(value), errors)
+            matching = match(event.rules, event.attributes, lambda: event.project(value), errors)
         verdict = None if errors else event.verdicts.get(matching)
         if verdict is None:
-            verdict = _verdict(self.rules.decision(event.type, matching, errors), is_copy=event.is_copy)
+            verdict = self._verdict(event, matching, errors)
             if not errors:
                 if len(event.verdicts) >= MAX_REMEMBERED:
                     event.verdicts.clear()
                 event.verdicts[matching] = verdict
         return verdict
 
+    def _verdict(self, event: _Event, matching: int, errors: list[Failure]) -> Verdict:
+        found = decision(event.rules, matching, event.attributes, errors)
+        if event.redrive is not None:
+            found = event.redrive.of(found, {route.rule.name: route.rule for route in event.rules.routes})
+        copies = tuple(map(self._copy, found.targets))
+        return Verdict(found, copies, event.rules.sources, event.attributes, relabels=event.relabels)
 
-def _verdict(decision: Decision, *, is_copy: bool) -> Verdict:
-    return Verdict(decision, tuple(map(_copy, decision.targets)), is_copy)
+    def _copy(self, target: Target) -> Copy:
+        if target.rule not in self._shapes:
+            self._shapes[target.rule] = shape_of(self._by_name[target.rule], self._codec)
+        label = f"{target.rule}@{target.version}".encode()
+        headers = ((RULE_HEADER, label), (CONFIG_HEADER, self._config))
+        return Copy(target.topic, target.rule, headers, self._shapes[target.rule])
 
 
-def _copy(target: Target) -> Copy:
-    label = f"{target.rule}@{target.version}"
-    return Copy(target.topic, label, ((RULE_HEADER, label.encode()),))
+def redrive_of(record: Record) -> Redrive | None:
+    """Return what a dead letter that comes back is about; None where it is about the whole event."""
+    headers = dict(record.headers)
+    label = headers.get(f"{PREFIX}rule", b"").decode(errors="replace")
+    if not label:
+        return None
+    topic = headers.get(f"{PREFIX}target", b"").decode(errors="replace")
+    return Redrive(label.rpartition("@")[0], topic, f"{PREFIX}defaulted" in headers)
+
+
+def hops_of(record: Record) -> int:
+    """Return how many times a record was routed on; one that is a copy without saying so, once."""
+    headers = dict(record.headers)
+    if RULE_HEADER not in headers:
+        return 0
+    text = headers.get(HOPS_HEADER, b"1")
+    return int(text) if text.isdigit() else MAX_HOPS

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
-from agents.router.deciding import RULE_HEADER, Decider
-from agents.router.domain.routing import RuleSet
+from agents.router.counting import COUNTS, Tally
+from agents.router.deciding import (
+    HOPS_HEADER,
+    MAX_HOPS,
+    OWN_HEADERS,
+    Copy,
+    Decider,
+    Verdict,
+    hops_of,
+)
+from agents.router.domain.decision import Failure
+from agents.router.domain.timeline import Segment, Timeline
+from agents.router.shaping import ShapeError, output_schemas
 from fleet.errors import PermanentError
-from fleet.lane import Chunk, DeadLetter, Effect, Emit, ForwardAll, Put, Record, State, value_prefixes
+from fleet.lane import Chunk, DeadLetter, Effect, Emit, ForwardAll, Record, State, value_prefixes
+from fleet.lane.dead_letters import PREFIX
 from fleet.lane.effects import Headers
 from schemas.codec import HEADER_BYTES, Codec, schema_ids
 from tables.routes.errors import RuleError
 from tables.routes.rule import Rule, parse_rule
 
-COUNTS = "routed"
-EVENTS = "(events)"
-MATCHED = "(matched)"
-UNMATCHED = "(unmatched)"
-DEAD = "(dead-letters)"
+__all__ = ["COUNTS", "Router", "active_rules", "parse_row"]
+
+MAX_SEGMENTS = 8
 
 
 def parse_row(key: str, value: bytes) -> Rule:
@@ -35,9 +44,9 @@ def parse_row(key: str, value: bytes) -> Rule:
     return rule
 
 
-def active_rules(rows: Mapping[str, Any]) -> RuleSet:
+def active_rules(rows: Mapping[str, Any], offset: int = 0) -> Timeline:
     """Return the snapshot of the rules that the router decides by."""
-    return RuleSet.of(rows.values())
+    return Timeline.of(rows.values(), offset)
 
 
 class Router:
@@ -45,61 +54,141 @@ class Router:
 
     Args:
         codec: Decodes events, where a rule reads their fields.
+        rules: Gives the current snapshot, for the schemas that its projections need.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, rules: Callable[[], Timeline] | None = None) -> None:
         self._codec = codec
-        self._decider: Decider | None = None
+        self._rules = rules
+        self._timeline: Timeline | None = None
+        self._deciders: dict[Segment, Decider] = {}
 
     async def prepare(self, chunk: Chunk) -> None:
-        """Look up the chunk's schemas."""
-        await self._codec.ensure(schema_ids(value_prefixes(chunk, HEADER_BYTES)))
+        """Look up the chunk's schemas, and those of projections."""
+        wanted = schema_ids(value_prefixes(chunk, HEADER_BYTES))
+        if self._rules is not None:
+            wanted |= output_schemas(self._rules().rules)
+        await self._codec.ensure(wanted)
+
+    def decider(self, timeline: Timeline, published_ms: int) -> Decider:
+        """Return what decides a record published then."""
+        if timeline is not self._timeline:
+            self._timeline = timeline
+            self._deciders = {}
+        segment = timeline.at(published_ms)
+        found = self._deciders.get(segment)
+        if found is None:
+            if len(self._deciders) >= MAX_SEGMENTS:
+                self._deciders.clear()
+            found = self._deciders[segment] = Decider(segment, self._codec)
+        return found
 
     def process(self, chunk: Chunk, state: State) -> Iterator[Effect]:
         """Copy events to the topics that the teams' rules name."""
-        decider = self._decider
-        if decider is None or decider.rules is not state.config:
-            decider = self._decider = Decider(state.config, self._codec)
-        counts: Counter[str] = Counter()
-        groups: dict[str, tuple[list[Record], list[Headers]]] = {}
-        decide = decider.decide
+        timeline: Timeline = state.config
+        tally = Tally(state, timeline, chunk)
+        outputs = _Outputs()
+        decider = self.decider(timeline, chunk[0].timestamp) if chunk else None
         for record in chunk:
+            if decider is None or not decider.covers(record.timestamp):
+                decider = self.decider(timeline, record.timestamp)
             try:
-                decision, copies, is_copy = decide(record)
+                verdict = decider.decide(record)
             except PermanentError as error:
-                counts[DEAD] += 1
+                tally.undecodable += 1
                 yield DeadLetter(record, error.reason, "decode", error.message)
                 continue
-            if is_copy:
+            tally.by_verdict[verdict] = tally.by_verdict.get(verdict, 0) + 1
+            if verdict.is_plain:
+                outputs.forward(verdict, record)
+            else:
                 # In order with what is forwarded before it.
-                yield from _forwarded(groups)
-                groups = {}
-            for topic, label, headers in copies:
-                counts[label] += 1
-                if is_copy:
-                    yield _relabelled(topic, record, headers)
-                elif (group := groups.get(topic)) is not None:
-                    group[0].append(record)
-                    group[1].append(headers)
-                else:
-                    groups[topic] = [record], [headers]
-            for failure in decision.errors:
-                rule = f"{failure.rule}@{failure.version}"
-                yield DeadLetter(record, "condition_error", "condition", f"rule {rule}: {failure.reason}")
-            counts[MATCHED if copies else DEAD if decision.errors else UNMATCHED] += 1
-        yield from _forwarded(groups)
-        counts[EVENTS] += len(chunk)
-        for name, count in counts.items():
-            key = f"{state.partition}/{name}"
-            yield Put(COUNTS, key, state.get(COUNTS, key, 0) + count)
+                yield from outputs.taken()
+                yield from self._singly(verdict, record, tally)
+            for failure in verdict.decision.errors:
+                yield _letter_of(failure, record, verdict)
+        yield from outputs.taken()
+        yield from tally.rows()
+
+    def _singly(self, verdict: Verdict, record: Record, tally: Tally) -> Iterator[Effect]:
+        """Make the copies of a record one by one: they differ from it, or from each other."""
+        headers = record.headers
+        if verdict.relabels and verdict.copies:
+            hops = hops_of(record)
+            if hops >= MAX_HOPS:
+                tally.undelivered(verdict.copies)
+                yield DeadLetter(record, "too_many_hops", "route", f"routed on {hops} times already")
+                return
+            headers = _without_own(headers, hops)
+        for copy in verdict.copies:
+            key, value = record.key, record.value
+            try:
+                if copy.shape is not None:
+                    key, value = copy.shape.make(record, verdict.attributes)
+            except ShapeError as error:
+                tally.undelivered([copy])
+                yield _letter(record, f"{error.step}_error", error.step, error.detail, copy)
+            except PermanentError as error:
+                tally.undelivered([copy])
+                yield _letter(record, error.reason, "decode", error.message, copy)
+            else:
+                yield Emit(copy.topic, key, value, (*headers, *copy.headers), None, record)
 
 
-def _forwarded(groups: Mapping[str, tuple[list[Record], list[Headers]]]) -> Iterator[ForwardAll]:
-    for topic, (records, added) in groups.items():
-        yield ForwardAll(topic, records, added)
+class _Feed(NamedTuple):
+    """How a record gets into the group of one topic."""
+
+    add_record: Callable[[Record], None]
+    add_headers: Callable[[Headers], None]
+    headers: Headers
 
 
-def _relabelled(topic: str, record: Record, headers: tuple[tuple[str, bytes]]) -> Emit:
-    """Return the copy of a copy: only the rule that routed it last is named."""
-    kept = (header for header in record.headers if header[0] != RULE_HEADER)
-    return Emit(topic, record.key, record.value, (*kept, *headers), None, record)
+class _Outputs:
+    """Records to forward, sorted by topic, in order."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, tuple[list[Record], list[Headers]]] = {}
+        self._known: dict[
+            Verdict, list[tuple[Callable[[Record], None], Callable[[Headers], None], Headers]]
+        ] = {}
+
+    def forward(self, verdict: Verdict, record: Record) -> None:
+        """Forward `record` to the targets of its verdict."""
+        targets = self._known.get(verdict)
+        if targets is None:
+            targets = self._known[verdict] = []
+            for topic, _, headers, _ in verdict.copies:
+                records, added = self._groups.setdefault(topic, ([], []))
+                targets.append(_Feed(records.append, added.append, headers))
+        for add_record, add_headers, headers in targets:
+            add_record(record)
+            add_headers(headers)
+
+    def taken(self) -> Iterator[ForwardAll]:
+        """Yield what was forwarded so far, once."""
+        groups, self._groups, self._known = self._groups, {}, {}
+        for topic, (records, added) in groups.items():
+            if records:
+                yield ForwardAll(topic, records, added)
+
+
+def _without_own(headers: Any, hops: int) -> Headers:
+    """Return the headers of a copy of a copy: only the rule that routed it last is named."""
+    kept = (each for each in headers if each[0] not in OWN_HEADERS and not each[0].startswith(PREFIX))
+    return (*kept, (HOPS_HEADER, str(hops + 1).encode())) if hops else tuple(kept)
+
+
+def _letter_of(failure: Failure, record: Record, verdict: Verdict) -> DeadLetter:
+    label = f"{failure.rule}@{failure.version}"
+    added: list[tuple[str, bytes]] = [(f"{PREFIX}rule", label.encode())]
+    if verdict.decision.defaulted and failure is verdict.decision.errors[0]:
+        # Of several only one brings the default rules their turn, or they would have it twice.
+        added.append((f"{PREFIX}defaulted", b"1"))
+    reason = f"{failure.step}_error"
+    return DeadLetter(record, reason, failure.step, f"rule {label}: {failure.reason}", tuple(added))
+
+
+def _letter(record: Record, reason: str, step: str, detail: str, copy: Copy) -> DeadLetter:
+    label = copy.headers[0][1]
+    added = ((f"{PREFIX}rule", label), (f"{PREFIX}target", copy.topic.encode()))
+    return DeadLetter(record, reason, step, f"rule {label.decode()}: {detail}", added)

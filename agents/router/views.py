@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from typing import Any
 
-from agents.router.domain.routing import RuleSet
-from agents.router.route import COUNTS
+import msgspec
+
+from agents.router.counting import COUNTS, by_rule, merged, totals
+from agents.router.domain.timeline import Timeline
 from fleet.lane import LaneApp
 from fleet.lane.gather import gather
 from tables.config import ConfigTable
 
 
-def add_views(app: LaneApp, rules: ConfigTable[RuleSet]) -> None:
-    """Add ``/routes`` and ``/routed`` to the app's web views."""
+def add_views(app: LaneApp, rules: ConfigTable[Timeline]) -> None:
+    """Add ``/routes``, ``/routed`` and ``/routed/rules`` to the app's web views."""
 
     @app.page("/routes", name="routes")
     async def routes(view: Any, request: Any) -> Any:
@@ -24,38 +25,32 @@ def add_views(app: LaneApp, rules: ConfigTable[RuleSet]) -> None:
             {
                 "offset": rules.offset,
                 "rules": [
-                    {**_row(rule), "active_since": rules.active_since.get(rule.name)}
+                    {**msgspec.to_builtins(rule), "active_since": rules.active_since.get(rule.name)}
                     for rule in rules.snapshot().rules
                 ],
                 "refused": rules.refused,
             }
         )
 
+    async def rows(partitions: set[int]) -> dict[str, Any]:
+        return {key: row async for key, row in app.lane_rows(COUNTS, partitions)}
+
+    async def outcomes(partitions: set[int]) -> dict[str, int]:
+        held = await rows(partitions)
+        return {**totals(held), **{label: each["delivered"] for label, each in by_rule(held).items()}}
+
+    async def rule_counts(partitions: set[int]) -> dict[str, dict[str, Any]]:
+        return by_rule(await rows(partitions))
+
     @app.page("/routed", name="routed")
     async def routed(view: Any, request: Any) -> Any:
-        """Events by rule, in total over all partitions and workers; exact, as committed."""
-        parts = await gather(app, request, COUNTS, partial(_counts, app))
-        totals: Counter[str] = Counter()
-        for part in parts:
-            totals.update(part)
-        return view.json(dict(sorted(totals.items())))
+        """Events by outcome and copies by rule, over all partitions and workers; exact, as committed."""
+        found: Counter[str] = Counter()
+        for part in await gather(app, request, COUNTS, outcomes):
+            found.update(part)
+        return view.json(dict(sorted(found.items())))
 
-
-async def _counts(app: LaneApp, partitions: set[int]) -> dict[str, int]:
-    totals: Counter[str] = Counter()
-    async for key, count in app.lane_rows(COUNTS, partitions):
-        totals[key.split("/", 1)[1]] += count
-    return dict(totals)
-
-
-def _row(rule: Any) -> dict[str, Any]:
-    return {
-        "name": rule.name,
-        "version": rule.version,
-        "owner": rule.owner,
-        "source": rule.source,
-        "condition": rule.condition,
-        "targets": list(rule.targets),
-        "state": rule.state.value,
-        "description": rule.description,
-    }
+    @app.page("/routed/rules", name="routed_rules")
+    async def routed_rules(view: Any, request: Any) -> Any:
+        """What became of events by version of a rule, over all partitions and workers; exact."""
+        return view.json(dict(sorted(merged(await gather(app, request, COUNTS, rule_counts)).items())))

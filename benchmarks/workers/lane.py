@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.router.domain.routing import RuleSet
+from agents.router.domain.timeline import Timeline
 from agents.router.route import COUNTS, Router
 from benchmarks.claims import EVENT_TYPE
 from benchmarks.rules import cel
@@ -64,10 +64,10 @@ def windowed_sum(window: Window) -> Process:
     return windowed
 
 
-def rule_set(job: Job) -> RuleSet:
+def rule_set(job: Job) -> Timeline:
     """Return the job's rules as the router's."""
     root = "attributes" if job.case == ROUTE_ATTRIBUTES else "event"
-    return RuleSet.of(
+    return Timeline.of(
         RouterRule(
             name=rule.name,
             version=1,

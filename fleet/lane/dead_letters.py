@@ -37,6 +37,7 @@ def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes
     }
     headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
     headers.extend((PREFIX + name, str(value).encode(errors="replace")) for name, value in added.items())
+    headers.extend(letter.added)
     return headers
 
 

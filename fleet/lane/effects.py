@@ -121,12 +121,14 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
         reason: Stable machine-readable reason, e.g. ``not_avro``.
         step: Processing step that refused it, e.g. ``decode``.
         detail: One line for people, free of record contents.
+        added: Headers of the dead letter's own beside those, with their prefix ``fleet_dl_``.
     """
 
     record: Any
     reason: str
     step: str
     detail: str = ""
+    added: Headers = ()
 
 
 Domain: TypeAlias = Literal["event", "wall"]

@@ -68,7 +68,9 @@ async def test_every_reader_of_a_config_table_follows_it(
     topic = unique("config")
     await cluster.create({topic: 1}, cleanup_policy="compact")
     config = LaneConfig(bootstrap_servers=cluster.servers)
-    readers = [ConfigTable(config, topic, lambda _, value: int(value), dict) for _ in range(2)]
+    readers = [
+        ConfigTable(config, topic, lambda _, value: int(value), lambda rows, _: dict(rows)) for _ in range(2)
+    ]
     try:
         for update in range(1, 4):
             await cluster.send(topic, [(b"key", b"%d" % update)], partitions=1)

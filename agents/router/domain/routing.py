@@ -5,87 +5,83 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from agents.router.domain.decision import (
+    MAX_COPIES,
+    TARGET,
+    UNMATCHED,
+    Decision,
+    Failure,
+    Target,
+    chosen,
+)
 from agents.router.domain.index import Index
 from fleet.cel.errors import EvaluationError
 from tables.routes.errors import RuleError
-from tables.routes.rule import State
+from tables.routes.rule import EVERY, Rule, State
+from tables.routes.target import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from fleet.cel.condition import Condition
-    from tables.routes.rule import Rule
+
+MAX_TYPES: Final = 1_000
+"""Event types whose rules are remembered: with patterns there may be any number of types."""
 
 
-class Target(NamedTuple):
-    """A copy to deliver: the topic, and the rule version that asked for it."""
+class Route(NamedTuple):
+    """An active rule of an event type, with its bit in the masks of that type."""
 
-    topic: str
-    rule: str
-    version: int
-
-
-class Failure(NamedTuple):
-    """A rule that could not be decided for this event, and why (free of event contents)."""
-
-    rule: str
-    version: int
-    reason: str
-
-
-class Decision(NamedTuple):
-    """What the rules say about one event.
-
-    Attributes:
-        targets: Each topic once; where several rules name it, the first by rule name.
-        errors: Rules that failed. Each is a dead letter (step ``condition``) beside the
-            copies in `targets`, which are delivered.
-        matched: Whether any rule matched.
-    """
-
-    targets: tuple[Target, ...] = ()
-    errors: tuple[Failure, ...] = ()
-    matched: bool = False
-
-
-UNMATCHED: Final = Decision()
-
-
-class _Route(NamedTuple):
     rule: Rule
     condition: Condition
-    targets: tuple[Target, ...]
     bit: int
+
+
+class TypeRules:
+    """The active rules that look at one event type, in the order of their names.
+
+    Attributes:
+        routes: The rules.
+        index: Finds those that may match an event.
+        fields: Fields of events that their conditions read.
+        readers: How many of them read fields.
+        is_plain: Whether each stands by itself: no groups, no defaults.
+        sources: Their sources, types and patterns.
+        shares: Whether several of them may decode an event.
+    """
+
+    __slots__ = ("fields", "index", "is_plain", "readers", "routes", "shares", "sources")
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self.routes = tuple(Route(rule, rule.compiled, 1 << number) for number, rule in enumerate(rules))
+        conditions = [route.condition for route in self.routes]
+        self.index = Index(self.routes, lambda route: route.condition)
+        self.fields = frozenset[str]().union(*(condition.fields for condition in conditions))
+        self.readers = sum(condition.reads_fields for condition in conditions)
+        self.sources = tuple(sorted({route.rule.source for route in self.routes}))
+        self.is_plain = not any(route.rule.group or route.rule.default for route in self.routes)
+        self.shares = self.readers > 1 and not self.index.reads_fields
 
 
 class RuleSet:
     """An immutable snapshot of the rules; swap the whole set to change them."""
 
-    __slots__ = ("_attributes", "_fields", "_indexes", "_routes", "_sharing", "rules")
+    __slots__ = ("_active", "_attributes", "_by_type", "_patterns", "rules")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
-        """Index `rules`; use `of`, which orders and checks them."""
+        """Take `rules`; use `of`, which orders and checks them."""
         self.rules = rules
-        self._routes: dict[str, tuple[_Route, ...]] = {}
+        self._active: dict[str, list[Rule]] = {}
+        self._patterns: list[Rule] = []
+        attributes: set[str] = set()
         for rule in rules:
             if rule.state is State.ACTIVE:
-                targets = tuple(Target(topic, rule.name, rule.version) for topic in rule.targets)
-                before = self._routes.get(rule.source, ())
-                self._routes[rule.source] = (*before, _Route(rule, rule.compiled, targets, 1 << len(before)))
-        every = [route.condition for routes in self._routes.values() for route in routes]
-        self._attributes = frozenset[str]().union(*(condition.attributes for condition in every))
-        self._fields = {
-            source: frozenset[str]().union(*(route.condition.fields for route in routes))
-            for source, routes in self._routes.items()
-        }
-        self._indexes = {
-            source: Index(routes, lambda route: route.condition) for source, routes in self._routes.items()
-        }
-        self._sharing = {
-            source
-            for source, index in self._indexes.items()
-            if not index.reads_fields and self._readers(source) > 1
-        }
+                self._active.setdefault(rule.source, []).append(rule)
+                if EVERY in rule.source:
+                    self._patterns.append(rule)
+                attributes |= _attributes_read(rule)
+        self._attributes = frozenset(attributes)
+        self._by_type: dict[str, TypeRules | None] = {}
 
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> RuleSet:
@@ -104,29 +100,34 @@ class RuleSet:
 
     @property
     def sources(self) -> frozenset[str]:
-        """Event types that an active rule looks at."""
-        return frozenset(self._routes)
+        """Event types, and patterns of them, that an active rule looks at."""
+        return frozenset(self._active)
 
     @property
     def attributes(self) -> frozenset[str]:
-        """Attributes that an active rule reads."""
+        """Attributes that an active rule reads, for its condition, its targets, its key or its projection."""
         return self._attributes
 
-    def fields_of(self, event_type: str) -> frozenset[str]:
-        """Fields that rules of this event type read, ``payer.id`` or ``payer``: no others are decoded."""
-        return self._fields.get(event_type, frozenset())
+    def rules_of(self, event_type: str) -> TypeRules | None:
+        """Return the active rules that look at events of this type; None where there are none."""
+        try:
+            return self._by_type[event_type]
+        except KeyError:
+            pass
+        rules = [
+            *self._active.get(event_type, ()),
+            *(each for each in self._patterns if each.looks_at(event_type)),
+        ]
+        found = TypeRules(sorted(rules, key=lambda rule: rule.name)) if rules else None
+        if len(self._by_type) >= MAX_TYPES:
+            self._by_type.clear()
+        self._by_type[event_type] = found
+        return found
 
     def reads_fields(self, event_type: str) -> bool:
         """Whether deciding an event of this type may have to decode it."""
-        return self._readers(event_type) > 0
-
-    def decodes(self, event_type: str) -> bool:
-        """Whether deciding an event of this type always decodes it."""
-        index = self._indexes.get(event_type)
-        return index is not None and index.reads_fields
-
-    def _readers(self, event_type: str) -> int:
-        return sum(route.condition.reads_fields for route in self._routes.get(event_type, ()))
+        found = self.rules_of(event_type)
+        return found is not None and found.readers > 0
 
     def decide(
         self, event_type: str, attributes: Mapping[str, str], fields: Callable[[], Mapping[str, Any]]
@@ -141,57 +142,91 @@ class RuleSet:
         Raises:
             EventfleetError: Whatever `fields` raises; no rule is decided then.
         """
+        found = self.rules_of(event_type)
+        if found is None:
+            return UNMATCHED
         errors: list[Failure] = []
-        matching = self.match(event_type, attributes, fields, errors)
-        return self.decision(event_type, matching, errors)
+        return decision(found, match(found, attributes, fields, errors), attributes, errors)
 
-    def match(
-        self,
-        event_type: str,
-        attributes: Mapping[str, str],
-        fields: Callable[[], Mapping[str, Any]],
-        errors: list[Failure],
-        event: Mapping[str, Any] | None = None,
-    ) -> int:
-        """Return which rules match one event, a bit for each; `decision` makes a decision of it.
 
-        Args:
-            event_type: As of `decide`.
-            attributes: As of `decide`.
-            fields: As of `decide`.
-            errors: Rules that could not be decided are added to it.
-            event: The decoded event, where it is decoded already: `fields` is not called then.
+def _attributes_read(rule: Rule) -> frozenset[str]:
+    expressions = (rule.compiled, rule.compiled_key, *rule.computed.values())
+    read = [each.attributes for each in expressions if each is not None]
+    return frozenset[str]().union(*read, *(template.attributes for template in rule.templates))
 
-        Raises:
-            EventfleetError: Whatever `fields` raises; no rule is decided then.
-        """
-        index = self._indexes.get(event_type)
-        if index is None:
-            return 0
-        if event is None and index.reads_fields:
-            event = fields()
-        if event_type in self._sharing:
-            fields = _once(fields)
-        matching = 0
-        for rule, condition, _, bit in index.candidates(attributes, event):
+
+def match(
+    rules: TypeRules,
+    attributes: Mapping[str, str],
+    fields: Callable[[], Mapping[str, Any]],
+    errors: list[Failure],
+    event: Mapping[str, Any] | None = None,
+) -> int:
+    """Return which rules match one event, a bit for each; `decision` makes a decision of it.
+
+    Args:
+        rules: The rules of the event's type.
+        attributes: As of `RuleSet.decide`.
+        fields: As of `RuleSet.decide`.
+        errors: Rules that could not be decided are added to it.
+        event: The decoded event, where it is decoded already: `fields` is not called then.
+
+    Raises:
+        EventfleetError: Whatever `fields` raises; no rule is decided then.
+    """
+    index = rules.index
+    if event is None and index.reads_fields:
+        event = fields()
+    if rules.shares:
+        fields = _once(fields)
+    matching = 0
+    for rule, condition, bit in index.candidates(attributes, event):
+        try:
+            found = condition.function(attributes, fields, event)
+            if found is True or (found is not False and condition.matches(attributes, fields, event)):
+                matching |= bit
+        except EvaluationError as error:
+            errors.append(Failure(rule.name, rule.version, error.message))
+    return matching
+
+
+def decision(
+    rules: TypeRules, matching: int, attributes: Mapping[str, str], errors: Iterable[Failure] = ()
+) -> Decision:
+    """Return what becomes of an event of this type that so many rules match."""
+    failed = {failure.rule: failure for failure in errors}
+    if not matching and not failed:
+        return UNMATCHED
+    routing = [route.rule for route in rules.routes if route.bit & matching]
+    passed_over = False
+    if not rules.is_plain:
+        undecided = [route.rule for route in rules.routes if route.rule.name in failed]
+        routing, failed, passed_over = chosen([*routing, *undecided], failed)
+    found, refused = _targets(routing, attributes)
+    return Decision(found, (*failed.values(), *refused), tuple(rule.name for rule in routing), passed_over)
+
+
+def _targets(
+    routing: Iterable[Rule], attributes: Mapping[str, str]
+) -> tuple[tuple[Target, ...], list[Failure]]:
+    """Return the copies to make, each topic once, and targets that the attributes make no topic of."""
+    found: dict[str, Target] = {}
+    refused: list[Failure] = []
+    for rule in routing:
+        for template in rule.templates:
             try:
-                found = condition.function(attributes, fields, event)
-                if found is True or (found is not False and condition.matches(attributes, fields, event)):
-                    matching |= bit
-            except EvaluationError as error:
-                errors.append(Failure(rule.name, rule.version, error.message))
-        return matching
-
-    def decision(self, event_type: str, matching: int, errors: Iterable[Failure] = ()) -> Decision:
-        """Return what becomes of an event of this type that so many rules match."""
-        targets: dict[str, Target] = {}
-        if matching:
-            for route in self._routes[event_type]:
-                if route.bit & matching:
-                    for target in route.targets:
-                        targets.setdefault(target.topic, target)
-        failed = tuple(errors)
-        return Decision(tuple(targets.values()), failed, bool(targets)) if targets or failed else UNMATCHED
+                topic = template.topic(attributes)
+            except TargetError as error:
+                refused.append(Failure(rule.name, rule.version, str(error), TARGET))
+                continue
+            if topic in found:
+                continue
+            if len(found) < MAX_COPIES:
+                found[topic] = Target(topic, rule.name, rule.version)
+            else:
+                reason = f"target {topic}: the event has {MAX_COPIES} copies already"
+                refused.append(Failure(rule.name, rule.version, reason, TARGET))
+    return tuple(found.values()), refused
 
 
 def _once(fields: Callable[[], Mapping[str, Any]]) -> Callable[[], Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastavro import parse_schema, schemaless_reader
 
-from agents.router.domain.routing import RuleSet
+from agents.router.domain.timeline import Timeline
 from benchmarks.claims import EVENT_TYPE, Claim, Claimed, Kind, claims, kinds
 from benchmarks.inputs import SCHEMA_PATH
 from benchmarks.rules import TARGETS, many_rules, rules_of
@@ -55,10 +55,10 @@ def fields_of(claim: Claim) -> Any:
     return schemaless_reader(BytesIO(claim.value[5:]), parse_schema(SCHEMA), None)
 
 
-def decided_by(rules: RuleSet, claim: Claim) -> list[tuple[str, bytes]]:
+def decided_by(rules: Timeline, claim: Claim) -> list[tuple[str, bytes]]:
     """Return what the router decides for `claim`, as outputs name it."""
     attributes = {name[3:]: value.decode() for name, value in claim.headers if name.startswith("ce_")}
-    decision = rules.decide(attributes["type"], attributes, lambda: fields_of(claim))
+    decision = rules.everything.decide(attributes["type"], attributes, lambda: fields_of(claim))
     assert not decision.errors
     return [(target.topic, f"{target.rule}@{target.version}".encode()) for target in decision.targets]
 

@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.router.domain.decision import Failure, Target
 from agents.router.domain.index import Index
-from agents.router.domain.routing import Failure, RuleSet, Target
+from agents.router.domain.routing import RuleSet
 from fleet.cel.condition import compile_condition
 from fleet.cel.errors import EvaluationError
 from tables.routes.rule import Rule, State

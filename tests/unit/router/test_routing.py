@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from agents.router.domain.routing import UNMATCHED, Failure, RuleSet, Target
+from agents.router.domain.decision import UNMATCHED, Failure, Target
+from agents.router.domain.routing import RuleSet
 from fleet.errors import PermanentError
 from tables.routes.errors import RuleError
 from tables.routes.rule import Rule, State
@@ -82,7 +83,7 @@ def test_a_failure_alone_is_no_match() -> None:
     """An event whose only rule failed is a dead letter, not an unmatched event in silence."""
     decision = _decide(_rule("a", "event.missing > 1"))
 
-    assert (decision.targets, decision.matched, len(decision.errors)) == ((), False, 1)
+    assert (decision.targets, decision.matched, len(decision.errors)) == ((), (), 1)
 
 
 def test_rules_share_one_decode_of_an_event() -> None:

@@ -251,7 +251,7 @@ def test_the_demonstration_rules_route_claims(change: dict[str, Any], topics: se
     decision = rules.decide("canonical.claim", {"type": "canonical.claim"}, lambda: _claim(**change))
 
     assert {target.topic for target in decision.targets} == topics
-    assert (decision.matched, decision.errors) == (bool(topics), ())
+    assert (bool(decision.matched), decision.errors) == (bool(topics), ())
 
 
 @pytest.mark.parametrize("target", ["../x", "a\n", "a b", "", "{region}/x", "{", "a}", "{}", "{a b}", "x.{a"])
