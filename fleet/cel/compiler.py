@@ -1,4 +1,4 @@
-"""Compile the checked tree of a condition to one Python function.
+"""Compile the checked tree of an expression to one Python function.
 
 The generated source holds names of our own only: every constant and every name that a
 person wrote is bound as a value (``k0``, ``k1``, ...), so no text of a rule is ever
@@ -13,16 +13,17 @@ failure is its message: the error itself would tie its frame into a reference cy
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from fleet.cel import arithmetic, operations
-from fleet.cel.errors import EvaluationError, refused
+from fleet.cel import arithmetic, loops, operations
+from fleet.cel.constants import folded, prepared
+from fleet.cel.functions import FUNCTIONS
 from fleet.cel.nodes import (
     Attribute,
     Binary,
     Call,
+    Comprehension,
     Conditional,
     Field,
     Has,
@@ -31,18 +32,20 @@ from fleet.cel.nodes import (
     Literal,
     Logic,
     Macro,
+    MapOf,
     Node,
     Select,
     Unary,
     Variable,
 )
+from fleet.cel.values import settled
+from fleet.cel.writer import Value, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Compiled: TypeAlias = Callable[..., Any]
 
-MAX_BLOCKS: Final = 17  # Python refuses 20 nested blocks; a leaf needs one of its own.
 _COMPARISONS: Final = {
     "==": operations.equals,
     "!=": operations.differs,
@@ -58,74 +61,60 @@ _ARITHMETIC: Final = {
     "/": arithmetic.divide,
     "%": arithmetic.remainder,
 }
-_CALLS: Final[dict[str, tuple[Callable[..., Any], type]]] = {
-    "size": (operations.size, int),
-    "startsWith": (operations.starts_with, bool),
-    "endsWith": (operations.ends_with, bool),
-    "contains": (operations.text_contains, bool),
-}
 _FLIPPED: Final = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-class _Value(NamedTuple):
-    """A Python expression without side effects, and its type where that is known."""
-
-    code: str
-    kind: type | None = None
-
-
-def compile_node(node: Node) -> Compiled:
+def compile_node(node: Node, *, settle: bool = False) -> Compiled:
     """Return ``function(attributes, fields, event)`` that computes `node`.
 
     `fields` is called only when the value of a field decides and `event` is None, so an event that
     its attributes already rule out is never decoded. Whatever `fields` raises passes through.
 
+    Args:
+        node: The checked tree.
+        settle: Whether the result is made the language's value, with all that it holds: a field that
+            the expression hands on as it is may be decoded as a type that the language does not have.
+
     Raises:
-        ExpressionError: The condition nests too many blocks.
+        ExpressionError: The expression nests too many blocks, or holds a constant that is none.
     """
-    emitter = _Emitter()
+    emitter = Emitter()
     result = emitter.value(node)
+    if settle and result.kind in {None, list, dict}:
+        result = emitter.apply(settled, result.code)
     lines = [
-        "def condition(attributes, fields, event=None):",
-        *emitter.lines,
+        "def expression(attributes, fields, event=None):",
+        *emitter.body,
         f"    return {result.code}",
     ]
     namespace = emitter.namespace
-    exec(compile("\n".join(lines), "<condition>", "exec"), namespace)  # noqa: S102 - our own source, see above
-    return cast("Compiled", namespace["condition"])
+    exec(compile("\n".join(lines), "<expression>", "exec"), namespace)  # noqa: S102 - our own source, see above
+    return cast("Compiled", namespace["expression"])
 
 
-class _Emitter:
+class Emitter(Writer):
     """Writes statements; each node leaves its value in a local of its own."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.namespace: dict[str, Any] = {
-            "Decimal": Decimal,
-            "Failure": EvaluationError,
-            "no_field": operations.no_field,
-            "no_overload": operations.no_overload,
-        }
-        self._indent = 1
-        self._blocks = 0
-        self._locals = 0
+        super().__init__()
+        self.loops = 0
 
-    def value(self, node: Node) -> _Value:  # noqa: C901, PLR0911, PLR0912 - an arm per node, mypy checks all are there
+    def value(self, node: Node) -> Value:  # noqa: C901, PLR0911, PLR0912 - an arm per node, mypy checks all are there
         """Write what computes `node` and return where its value is."""
         match node:
             case Literal():
-                return _Value(self._bind(node.value), type(node.value))
+                return Value(self.bind(node.value), type(node.value))
             case Variable():
-                return _Value(f"v{node.slot}")
+                return Value(f"v{node.slot}")
             case Attribute():
-                return _Value(self._lookup("attributes", node.name), str)
+                return Value(self._lookup("attributes", node.name), str)
             case Field():
                 self._decode()
-                return _Value(self._lookup("event", node.name))
+                return Value(self._lookup("event", node.name))
             case Select():
                 return self._select(node)
             case Index():
-                return self._apply(
+                return self.apply(
                     operations.index, self.value(node.operand).code, self.value(node.index).code
                 )
             case Has():
@@ -140,187 +129,144 @@ class _Emitter:
                 return self._conditional(node)
             case ListOf():
                 return self._list(node)
+            case MapOf():
+                entries = zip(node.keys, node.values, strict=True)
+                parts = [self.value(part).code for entry in entries for part in entry]
+                return self.apply(operations.map_of, *parts, kind=dict)
             case Call():
-                function, kind = _CALLS[node.function]
-                return self._apply(function, *(self.value(part).code for part in node.arguments), kind=kind)
+                return self._call(node)
             case Macro():
-                return self._macro(node)
-
-    def _write(self, line: str) -> None:
-        self.lines.append("    " * self._indent + line)
-
-    @contextmanager
-    def _under(self, header: str) -> Iterator[None]:
-        self._write(header)
-        self._indent += 1
-        yield
-        self._indent -= 1
-
-    @contextmanager
-    def _block(self, node: Node, header: str) -> Iterator[None]:
-        if self._blocks >= MAX_BLOCKS:
-            raise refused("&&, || and macros nested too deeply; split the rule", node.at.line, node.at.column)
-        self._blocks += 1
-        with self._under(header):
-            yield
-        self._blocks -= 1
-
-    def _local(self) -> str:
-        self._locals += 1
-        return f"t{self._locals}"
-
-    def _bind(self, value: object) -> str:
-        name = f"k{len(self.namespace)}"
-        self.namespace[name] = value
-        return name
-
-    def _assign(self, code: str, kind: type | None = None) -> _Value:
-        name = self._local()
-        self._write(f"{name} = {code}")
-        return _Value(name, kind)
-
-    def _apply(self, function: Callable[..., Any], *arguments: str, kind: type | None = None) -> _Value:
-        return self._assign(f"{self._bind(function)}({', '.join(arguments)})", kind)
+                return loops.macro(self, node)
+            case Comprehension():
+                return loops.comprehension(self, node)
 
     def _decode(self) -> None:
-        self._write("if event is None: event = fields()")
+        self.write("if event is None: event = fields()")
 
     def _lookup(self, mapping: str, name: str) -> str:
-        key, found = self._bind(name), self._local()
-        self._write(f"try: {found} = {mapping}[{key}]")
-        self._write(f"except KeyError: raise no_field({key}) from None")
+        key, found = self.bind(name), self.local()
+        self.write(f"try: {found} = {mapping}[{key}]")
+        self.write(f"except KeyError: raise no_field({key}) from None")
         return found
 
-    def _select(self, node: Select) -> _Value:
-        owner, name = self.value(node.operand).code, self._bind(node.name)
-        slow = f"{self._bind(operations.select)}({owner}, {name})"
-        return self._assign(f"{owner}[{name}] if type({owner}) is dict and {name} in {owner} else {slow}")
+    def _call(self, node: Call) -> Value:
+        constant = folded(node)
+        if isinstance(constant, Literal):
+            return self.value(constant)
+        function = FUNCTIONS[node.function]
+        arguments = [
+            self.value(part).code if made is None else self.bind(made)
+            for part, made in zip(node.arguments, prepared(node), strict=True)
+        ]
+        return self.apply(function.implementation, *arguments, kind=function.kind)
 
-    def _has(self, node: Has) -> _Value:
+    def _select(self, node: Select) -> Value:
+        owner, name = self.value(node.operand).code, self.bind(node.name)
+        slow = f"{self.bind(operations.select)}({owner}, {name})"
+        return self.assign(f"{owner}[{name}] if type({owner}) is dict and {name} in {owner} else {slow}")
+
+    def _has(self, node: Has) -> Value:
         path = node.path
         if isinstance(path, Attribute):
-            return self._assign(f"{self._bind(path.name)} in attributes", bool)
+            return self.assign(f"{self.bind(path.name)} in attributes", bool)
         if isinstance(path, Field):
             self._decode()
-            return self._assign(f"{self._bind(path.name)} in event", bool)
-        found = self._local()
-        with self._block(node, "try:"):
+            return self.assign(f"{self.bind(path.name)} in event", bool)
+        found = self.local()
+        with self.block(node, "try:"):
             owner = self.value(path.operand).code
-            self._write(f"{found} = type({owner}) is dict and {self._bind(path.name)} in {owner}")
-        self._write(f"except Failure: {found} = False")
-        return _Value(found, bool)
+            self.write(f"{found} = type({owner}) is dict and {self.bind(path.name)} in {owner}")
+        self.write(f"except Failure: {found} = False")
+        return Value(found, bool)
 
-    def _unary(self, node: Unary) -> _Value:
+    def _unary(self, node: Unary) -> Value:
         operand = self.value(node.operand)
         if node.operator == "-":
-            return self._apply(arithmetic.negate, operand.code)
-        self._require_bool(operand, "!")
-        return self._assign(f"not {operand.code}", bool)
+            return self.apply(arithmetic.negate, operand.code)
+        self.require_bool(operand, "!")
+        return self.assign(f"not {operand.code}", bool)
 
-    def _require_bool(self, value: _Value, symbol: str) -> None:
-        if value.kind is not bool:
-            code = value.code
-            self._write(
-                f"if {code} is not True and {code} is not False: raise no_overload({symbol!r}, {code})"
-            )
-
-    def _binary(self, node: Binary) -> _Value:
-        left, right = node.left, node.right
+    def _binary(self, node: Binary) -> Value:
+        left, right = folded(node.left), folded(node.right)
         if node.operator == "in":
             return self._membership(left, right)
         if node.operator in _ARITHMETIC:
             one, two = self.value(left), self.value(right)
             first, second = self._beside(left, one, two), self._beside(right, two, one)
-            return self._apply(_ARITHMETIC[node.operator], first, second)
+            return self.apply(_ARITHMETIC[node.operator], first, second)
         if isinstance(left, Literal) and not isinstance(right, Literal):
             return self._compare(_FLIPPED[node.operator], right, left)
         return self._compare(node.operator, left, right)
 
-    def _beside(self, node: Node, value: _Value, other: _Value) -> str:
+    def _beside(self, node: Node, value: Value, other: Value) -> str:
         """A double literal counts as written, not as its nearest double, beside a decimal."""
-        if not (isinstance(node, Literal) and value.kind is float):
+        if not (isinstance(node, Literal) and value.kind is float and node.decimal is not None):
             return value.code
-        return f"({self._bind(node.decimal)} if type({other.code}) is Decimal else {value.code})"
+        return f"({self.bind(node.decimal)} if type({other.code}) is Decimal else {value.code})"
 
-    def _compare(self, operator: str, left: Node, right: Node) -> _Value:
+    def _compare(self, operator: str, left: Node, right: Node) -> Value:
         one, two = self.value(left), self.value(right)
-        slow = f"{self._bind(_COMPARISONS[operator])}({one.code}, {two.code})"
+        slow = f"{self.bind(_COMPARISONS[operator])}({one.code}, {two.code})"
         if not isinstance(right, Literal):
-            return self._assign(slow, bool)
+            return self.assign(slow, bool)
         fast = f"{one.code} {operator} {two.code}"
-        if right.value is None:
-            return self._assign(slow, bool)
         if one.kind is two.kind:
-            return self._assign(fast, bool)
+            return self.assign(fast, bool)
+        if right.value is None or two.kind is datetime:  # a decoded timestamp may be without a zone
+            return self.assign(slow, bool)
         if right.decimal is None:
-            kind = self._bind(two.kind)
-            return self._assign(f"{fast} if type({one.code}) is {kind} else {slow}", bool)
-        kind, exact = self._bind(two.kind), self._bind(right.decimal)
+            kind = self.bind(two.kind)
+            return self.assign(f"{fast} if type({one.code}) is {kind} else {slow}", bool)
+        kind, exact = self.bind(two.kind), self.bind(right.decimal)
         exactly = f"{one.code} {operator} {exact} if kind is Decimal"
-        self._write(f"kind = type({one.code})")
-        return self._assign(f"{exactly} else {fast} if kind is {kind} else {slow}", bool)
+        self.write(f"kind = type({one.code})")
+        return self.assign(f"{exactly} else {fast} if kind is {kind} else {slow}", bool)
 
-    def _membership(self, item: Node, container: Node) -> _Value:
+    def _membership(self, item: Node, container: Node) -> Value:
         one = self.value(item)
-        if not (isinstance(container, ListOf) and all(isinstance(part, Literal) for part in container.items)):
+        parts = [folded(part) for part in container.items] if isinstance(container, ListOf) else None
+        if parts is None or not all(isinstance(part, Literal) for part in parts):
             two = self.value(container).code
-            return self._apply(operations.contains, two, one.code, kind=bool)
-        literals = cast("tuple[Literal, ...]", container.items)
+            return self.apply(operations.contains, two, one.code, kind=bool)
+        literals = cast("list[Literal]", parts)
         values = [part.value for part in literals]
-        exact = [part.decimal if type(part.value) is float else part.value for part in literals]
-        choice = f"{self._bind(exact)} if type({one.code}) is Decimal else {self._bind(values)}"
-        slow = f"{self._bind(operations.contains)}({choice}, {one.code})"
+        exact = [part.decimal or part.value if type(part.value) is float else part.value for part in literals]
+        choice = f"{self.bind(exact)} if type({one.code}) is Decimal else {self.bind(values)}"
+        slow = f"{self.bind(operations.contains)}({choice}, {one.code})"
         if not all(type(value) is str for value in values):
-            return self._assign(slow, bool)
-        fast = f"{one.code} in {self._bind(frozenset(values))}"
-        return self._assign(
+            return self.assign(slow, bool)
+        fast = f"{one.code} in {self.bind(frozenset(values))}"
+        return self.assign(
             fast if one.kind is str else f"{fast} if type({one.code}) is str else {slow}", bool
         )
 
-    def _logic(self, node: Logic) -> _Value:
+    def _logic(self, node: Logic) -> Value:
         """Sequential, not nested: each operand runs only while nothing has decided yet."""
-        found, pending = self._local(), self._local()
+        found, pending = self.local(), self.local()
         neutral = "True" if node.operator == "&&" else "False"
         undecided = found if neutral == "True" else f"not {found}"
-        self._write(f"{found} = {neutral}; {pending} = None")
+        self.write(f"{found} = {neutral}; {pending} = None")
         for place, operand in enumerate(node.operands):
-            with self._under("if True:" if place == 0 else f"if {undecided}:"):
-                with self._block(operand, "try:"):
+            with self.under("if True:" if place == 0 else f"if {undecided}:"):
+                with self.block(operand, "try:"):
                     value = self.value(operand)
-                    self._require_bool(value, node.operator)
-                    self._write(f"{found} = {value.code}")
-                self._write(f"except Failure as error: {pending} = error.message")
-        self._write(f"if {pending} is not None and {undecided}: raise Failure({pending})")
-        return _Value(found, bool)
+                    self.require_bool(value, node.operator)
+                    self.write(f"{found} = {value.code}")
+                self.write(f"except Failure as error: {pending} = error.message")
+        self.write(f"if {pending} is not None and {undecided}: raise Failure({pending})")
+        return Value(found, bool)
 
-    def _conditional(self, node: Conditional) -> _Value:
-        test, found = self.value(node.test), self._local()
-        self._require_bool(test, "?:")
-        with self._under(f"if {test.code}:"):
+    def _conditional(self, node: Conditional) -> Value:
+        test, found = self.value(node.test), self.local()
+        self.require_bool(test, "?:")
+        with self.under(f"if {test.code}:"):
             then = self.value(node.then)
-            self._write(f"{found} = {then.code}")
-        with self._under("else:"):
+            self.write(f"{found} = {then.code}")
+        with self.under("else:"):
             otherwise = self.value(node.otherwise)
-            self._write(f"{found} = {otherwise.code}")
-        return _Value(found, then.kind if then.kind is otherwise.kind else None)
+            self.write(f"{found} = {otherwise.code}")
+        return Value(found, then.kind if then.kind is otherwise.kind else None)
 
-    def _list(self, node: ListOf) -> _Value:
+    def _list(self, node: ListOf) -> Value:
         items = ", ".join(self.value(item).code for item in node.items)
-        return self._assign(f"[{items}]", list)
-
-    def _macro(self, node: Macro) -> _Value:
-        source = self.value(node.source)
-        iterated = self._apply(operations.elements, source.code).code
-        found, pending = self._local(), self._local()
-        neutral = "False" if node.kind == "exists" else "True"
-        decided = found if neutral == "False" else f"not {found}"
-        self._write(f"{found} = {neutral}; {pending} = None")
-        with self._block(node, f"for v{node.slot} in {iterated}:"):
-            with self._block(node, "try:"):
-                value = self.value(node.predicate)
-                self._require_bool(value, node.kind)
-                self._write(f"{found} = {value.code}")
-                self._write(f"if {decided}: break")
-            self._write(f"except Failure as error: {pending} = error.message")
-        self._write(f"if {pending} is not None and not ({decided}): raise Failure({pending})")
-        return _Value(found, bool)
+        return self.assign(f"[{items}]", list)

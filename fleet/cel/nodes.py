@@ -1,4 +1,4 @@
-"""The checked syntax tree of a condition.
+"""The checked syntax tree of an expression.
 
 Only what the compiler can run exists here: whatever else the grammar allows is refused
 by `fleet.cel.syntax` before a node is made. Every node knows its position,
@@ -7,9 +7,13 @@ so that later checks and explanations can point at it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Uint(int):
@@ -18,7 +22,7 @@ class Uint(int):
     __slots__ = ()
 
 
-Constant: TypeAlias = str | bytes | bool | int | float | None
+Constant: TypeAlias = str | bytes | bool | int | float | Decimal | datetime | timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A constant; `decimal` is a number exactly as written, for use beside decimals."""
+    """A constant; `decimal` is a number exactly as written, for use beside decimals.
+
+    A decimal, a timestamp or a duration is written as a call; the compiler computes it once.
+    """
 
     at: Position
     value: Constant
@@ -144,8 +151,17 @@ class ListOf:
 
 
 @dataclass(frozen=True, slots=True)
+class MapOf:
+    """A map literal; `keys` and `values` run in parallel."""
+
+    at: Position
+    keys: tuple[Node, ...]
+    values: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """A function or method: ``size(x)`` and ``x.size()`` are the same call."""
+    """A function or method of `fleet.cel.functions`: ``size(x)`` and ``x.size()`` are the same call."""
 
     at: Position
     function: str
@@ -154,13 +170,29 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Macro:
-    """``exists`` or ``all`` over the elements of `source`, each bound to `slot` in turn."""
+    """``exists``, ``all`` or ``exists_one`` over the elements of `source`, each bound to `slot` in turn."""
 
     at: Position
     kind: str
     source: Node
     slot: int
     predicate: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Comprehension:
+    """``map`` or ``filter``: a list made of the elements of `source`, each bound to `slot` in turn.
+
+    Attributes:
+        predicate: What an element has to meet; None takes all.
+        transform: What becomes of an element; None keeps it as it is.
+    """
+
+    at: Position
+    source: Node
+    slot: int
+    predicate: Node | None
+    transform: Node | None
 
 
 Node: TypeAlias = (
@@ -176,9 +208,27 @@ Node: TypeAlias = (
     | Logic
     | Conditional
     | ListOf
+    | MapOf
     | Call
     | Macro
+    | Comprehension
 )
+
+
+def children_of(node: Node) -> Iterator[Node]:
+    """Yield the nodes directly below `node`, in the order of the text."""
+    for part in fields(node):
+        child = getattr(node, part.name)
+        for item in child if isinstance(child, tuple) else (child,):
+            if isinstance(item, Node):
+                yield item
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield `node` and every node below it."""
+    yield node
+    for child in children_of(node):
+        yield from walk(child)
 
 
 def path_of(node: Node | None) -> tuple[str, ...]:

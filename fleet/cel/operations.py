@@ -11,54 +11,22 @@ written in the condition. Messages name types, never values.
 from __future__ import annotations
 
 import operator
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from fleet.cel.errors import EvaluationError
 from fleet.cel.nodes import Uint
+from fleet.cel.values import beside_decimal, no_field, no_function, no_overload, plain, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_NAMES: Final[dict[type, str]] = {
-    bool: "bool",
-    int: "int",
-    Uint: "uint",
-    float: "double",
-    Decimal: "decimal",
-    str: "string",
-    bytes: "bytes",
-    list: "list",
-    dict: "map",
-    type(None): "null",
-    datetime: "timestamp",
-}
-_ORDERED: Final = frozenset({bool, int, Uint, float, Decimal, str, bytes, date, datetime})
-# Numbers that compare and calculate exactly beside a decimal.
-EXACT: Final = frozenset({int, Uint, Decimal})
-
-
-def type_name(value: object) -> str:
-    """Return the language's name for the type of `value`."""
-    return _NAMES.get(type(value), type(value).__name__)
-
-
-def beside_decimal(left: type, right: type) -> bool:
-    """Whether one of two numeric types is a decimal and the other exact beside it."""
-    return (left is Decimal and right in EXACT) or (right is Decimal and left in EXACT)
-
-
-def no_overload(symbol: str, *operands: object) -> EvaluationError:
-    """Return the error for `symbol` applied to types that it does not know."""
-    types = [type_name(operand) for operand in operands]
-    written = f" {symbol} ".join(types) if len(types) > 1 else f"{symbol}({types[0]})"
-    return EvaluationError(f"no such overload: {written}")
-
-
-def no_field(name: str) -> EvaluationError:
-    """Return the error for a field or attribute that the event does not have."""
-    return EvaluationError(f"no such field {name!r}; guard it with has()")
+_ORDERED: Final = frozenset({bool, int, Uint, float, Decimal, str, bytes, datetime, timedelta})
+_DECODED: Final = frozenset({datetime, date, time, UUID})
+_SIZED: Final = frozenset({str, bytes, list, dict})
+KEYS: Final = frozenset({str, int, Uint, bool})
 
 
 def equals(left: Any, right: Any) -> bool:
@@ -66,6 +34,9 @@ def equals(left: Any, right: Any) -> bool:
     kind = type(left)
     if left is None or right is None:
         return left is right
+    if kind in _DECODED or type(right) in _DECODED:
+        left, right = plain(left), plain(right)
+        kind = type(left)
     if kind is not type(right):
         if beside_decimal(kind, type(right)):
             return bool(left == right)
@@ -73,8 +44,17 @@ def equals(left: Any, right: Any) -> bool:
     if kind is list:
         return len(left) == len(right) and _all_equal(zip(left, right, strict=True))
     if kind is dict:
-        return left.keys() == right.keys() and _all_equal((left[key], right[key]) for key in left)
+        return _same_keys(left, right) and _all_equal((left[key], right[key]) for key in left)
     return bool(left == right)
+
+
+def _same_keys(left: dict[Any, Any], right: dict[Any, Any]) -> bool:
+    """Compare keys as the language does, where ``true`` is not 1."""
+    return left.keys() == right.keys() and _booleans(left) == _booleans(right)
+
+
+def _booleans(keys: dict[Any, Any]) -> set[bool]:
+    return {key for key in keys if type(key) is bool}
 
 
 def _all_equal(pairs: Iterable[tuple[Any, Any]]) -> bool:
@@ -98,14 +78,13 @@ def differs(left: Any, right: Any) -> bool:
 
 def _comparison(symbol: str, compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def ordered(left: Any, right: Any) -> bool:
+        if type(left) in _DECODED or type(right) in _DECODED:
+            left, right = plain(left), plain(right)
         kind, other = type(left), type(right)
         comparable = kind is other and kind in _ORDERED
         if not comparable and not beside_decimal(kind, other):
             raise no_overload(symbol, left, right)
-        try:
-            return bool(compare(left, right))
-        except TypeError:  # a timestamp with a zone beside one without
-            raise no_overload(symbol, left, right) from None
+        return bool(compare(left, right))
 
     return ordered
 
@@ -118,7 +97,10 @@ greater_or_equal: Final = _comparison(">=", operator.ge)
 
 def contains(container: Any, item: Any) -> bool:
     """``item in container``: a list's elements or a map's keys."""
-    if type(container) is not list and type(container) is not dict:
+    if type(container) is dict:
+        if _has_key(container, item):
+            return True
+    elif type(container) is not list:
         raise no_overload("in", item, container)
     pending: str | None = None
     for element in container:
@@ -130,6 +112,13 @@ def contains(container: Any, item: Any) -> bool:
     if pending is not None:
         raise EvaluationError(pending)
     return False
+
+
+def _has_key(container: dict[Any, Any], key: Any) -> bool:
+    """Whether `container` has `key`, where ``true`` is not 1."""
+    if type(key) not in KEYS or key not in container:
+        return False
+    return type(key) is str or (type(key) is bool) is (key in _booleans(container))
 
 
 def select(owner: Any, name: str) -> Any:
@@ -148,32 +137,33 @@ def index(owner: Any, key: Any) -> Any:
         if not 0 <= key < len(owner):
             raise EvaluationError("index out of range")
         return owner[key]
-    if type(owner) is dict and type(key) in {str, int, Uint, bool}:
-        if key not in owner:
+    key = plain(key)
+    if type(owner) is dict and type(key) in KEYS:
+        if not _has_key(owner, key):
             raise EvaluationError("no such key")
         return owner[key]
     raise no_overload("_[_]", owner, key)
 
 
+def map_of(*entries: Any) -> dict[Any, Any]:
+    """``{key: value, ...}``, from keys and values in turn."""
+    found: dict[Any, Any] = {}
+    for key, value in zip(entries[::2], entries[1::2], strict=True):
+        key = plain(key)  # noqa: PLW2901 - the language's value for the decoded one
+        if type(key) not in KEYS:
+            raise EvaluationError(f"a map has no keys of type {type_name(key)}")
+        if key in found:
+            raise EvaluationError("duplicate key in a map")
+        found[key] = value
+    return found
+
+
 def size(value: Any) -> int:
     """``size(value)``: characters, bytes, elements or entries."""
-    if type(value) not in {str, bytes, list, dict}:
-        raise no_overload("size", value)
+    value = plain(value)
+    if type(value) not in _SIZED:
+        raise no_function("size", value)
     return len(value)
-
-
-def _text(symbol: str, test: Callable[[str, str], bool]) -> Callable[[Any, Any], bool]:
-    def method(text: Any, part: Any) -> bool:
-        if type(text) is not str or type(part) is not str:
-            raise no_overload(symbol, text, part)
-        return test(text, part)
-
-    return method
-
-
-starts_with: Final = _text("startsWith", str.startswith)
-ends_with: Final = _text("endsWith", str.endswith)
-text_contains: Final = _text("contains", operator.contains)
 
 
 def elements(source: Any) -> Any:
@@ -181,3 +171,8 @@ def elements(source: Any) -> Any:
     if type(source) is not list and type(source) is not dict:
         raise no_overload("macro", source)
     return source
+
+
+def weight(value: Any) -> int:
+    """Return what an element of a new list counts: itself and all that it holds directly."""
+    return 1 + len(value) if type(value) in _SIZED else 1

@@ -1,17 +1,17 @@
-"""From the parse tree of a condition to checked nodes.
+"""From the parse tree of an expression to checked nodes.
 
 Everything that the compiler cannot run is refused here, by position and in words, so
 that a rule is either saved whole or not at all. Sizes are bounded for the same reason:
-a condition runs on every event of its source.
+an expression runs on every event of its source.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from lark import Token, Tree
 
+from fleet.cel.calls import MACROS, require_count, require_function
 from fleet.cel.errors import refused
 from fleet.cel.grammar import parse_tree
 from fleet.cel.literals import INT_MIN, literal, negated, position_of
@@ -19,6 +19,7 @@ from fleet.cel.nodes import (
     Attribute,
     Binary,
     Call,
+    Comprehension,
     Conditional,
     Field,
     Has,
@@ -27,6 +28,7 @@ from fleet.cel.nodes import (
     Literal,
     Logic,
     Macro,
+    MapOf,
     Node,
     Position,
     Select,
@@ -42,8 +44,6 @@ Parsed: TypeAlias = Tree[Token]
 MAX_CHARACTERS: Final = 4000
 MAX_DEPTH: Final = 32
 MAX_MACRO_DEPTH: Final = 3
-METHODS: Final = {"startsWith": 1, "endsWith": 1, "contains": 1, "size": 0}
-MACROS: Final = frozenset({"exists", "all"})
 OPERATORS: Final = {
     "relation_lt": "<",
     "relation_le": "<=",
@@ -59,9 +59,7 @@ OPERATORS: Final = {
     "multiplication_mod": "%",
 }
 _LOGIC: Final = {"conditionalor": "||", "conditionaland": "&&"}
-_SUPPORTED: Final = "has, size, startsWith, endsWith, contains, exists, all"
 _CONSTRUCTS: Final = {
-    "map_lit": "map literals are",
     "member_object": "message literals are",
     "dot_ident": "a leading dot is",
     "dot_ident_arg": "a leading dot is",
@@ -69,7 +67,7 @@ _CONSTRUCTS: Final = {
 
 
 def parse(text: str) -> Node:
-    """Return the checked tree of a condition.
+    """Return the checked tree of an expression.
 
     Args:
         text: CEL over ``event.<field>`` and ``attributes.<name>``, within the supported part.
@@ -83,7 +81,8 @@ def parse(text: str) -> Node:
 
 
 def _position(tree: Parsed) -> Position:
-    return Position(tree.meta.line, tree.meta.column, tree.meta.start_pos, tree.meta.end_pos)
+    meta = tree.meta
+    return Position(meta.line, meta.column, meta.start_pos, meta.end_pos)
 
 
 def _inner(tree: Parsed) -> Parsed:
@@ -92,6 +91,7 @@ def _inner(tree: Parsed) -> Parsed:
         "literal",
         "ident",
         "list_lit",
+        "map_lit",
         "ident_arg",
         *_CONSTRUCTS,
     }:
@@ -100,10 +100,11 @@ def _inner(tree: Parsed) -> Parsed:
 
 
 class _Lowering:
-    """One pass over one parse tree; counts the slots that its macros use."""
+    """One pass over one parse tree; counts the slots that its macros use, and the macros around it."""
 
     def __init__(self) -> None:
         self._slots = 0
+        self._loops = 0
 
     def node(self, tree: Parsed, scope: Mapping[str, int], depth: int) -> Node:
         tree = _inner(tree)
@@ -135,6 +136,9 @@ class _Lowering:
         match name:
             case "list_lit":
                 return ListOf(at, tuple(self.node(item, scope, depth) for item in _arguments(tree)))
+            case "map_lit":
+                parts = tuple(self.node(item, scope, depth) for item in _arguments(tree))
+                return MapOf(at, parts[::2], parts[1::2])
             case "expr":
                 test, then, otherwise = (
                     self.node(cast("Parsed", part), scope, depth) for part in tree.children
@@ -190,54 +194,69 @@ class _Lowering:
 
     def _call(self, tree: Parsed, scope: Mapping[str, int], depth: int) -> Node:
         method = tree.data == "member_dot_arg"
-        token = cast("Token", tree.children[1 if method else 0])
-        name, at = str(token), replace(position_of(token), start=tree.meta.start_pos, end=tree.meta.end_pos)
+        name, at = _called(tree)
         arguments = _arguments(tree)
         if method and name in MACROS:
-            return self._macro(at, name, tree, scope, depth)
+            return self._loop(name, tree, scope, depth)
         if not method and name == "has":
             return self._has(at, arguments, scope, depth)
-        if name not in (METHODS if method else {"size"}):
-            what = "method" if method else "function"
-            raise refused(f"{what} {name!r} is not supported; supported: {_SUPPORTED}", at.line, at.column)
-        wanted = METHODS[name] if method else 1
-        _count(name, wanted, arguments, at)
+        require_function(name, len(arguments), at, method=method)
         owner = [cast("Parsed", tree.children[0])] if method else []
         return Call(at, name, tuple(self.node(part, scope, depth) for part in (*owner, *arguments)))
 
     def _has(self, at: Position, arguments: list[Parsed], scope: Mapping[str, int], depth: int) -> Has:
-        _count("has", 1, arguments, at)
+        require_count("has", 1, 1, len(arguments), at)
         tree = _inner(arguments[0])
         path = self.node(tree, scope, depth) if _root(tree, scope) is None else None
         if not isinstance(path, Attribute | Field | Select):
             raise refused("has() takes a field, e.g. has(event.claim_id)", *_start(tree))
         return Has(at, path)
 
-    def _macro(self, at: Position, kind: str, tree: Parsed, scope: Mapping[str, int], depth: int) -> Macro:
+    def _loop(self, kind: str, tree: Parsed, scope: Mapping[str, int], depth: int) -> Macro | Comprehension:
+        _, at = _called(tree)
         arguments = _arguments(tree)
-        _count(kind, 2, arguments, at)
-        variable = _inner(arguments[0])
-        name = str(variable.children[0]) if variable.data == "ident" else "event"
-        if name in {"event", "attributes"}:
-            raise refused(f"the first argument of {kind}() names the element, e.g. x", *_start(variable))
-        if len(scope) >= MAX_MACRO_DEPTH:
+        require_count(kind, *MACROS[kind], len(arguments), at)
+        name = _element(kind, arguments[0])
+        if self._loops >= MAX_MACRO_DEPTH:
             raise refused(f"at most {MAX_MACRO_DEPTH} macros may be nested", at.line, at.column)
         source = self.node(cast("Parsed", tree.children[0]), scope, depth)
         self._slots += 1
+        self._loops += 1
         slot = self._slots
-        return Macro(at, kind, source, slot, self.node(arguments[1], {**scope, name: slot}, depth))
+        first, *rest = (self.node(part, {**scope, name: slot}, depth) for part in arguments[1:])
+        self._loops -= 1
+        if kind == "filter":
+            return Comprehension(at, source, slot, first, None)
+        if kind == "map":
+            return Comprehension(at, source, slot, first if rest else None, rest[0] if rest else first)
+        return Macro(at, kind, source, slot, first)
+
+
+def _called(tree: Parsed) -> tuple[str, Position]:
+    """Return the name of a call and where it is: line and column of the name, start and end of the whole."""
+    token = cast("Token", tree.children[1 if tree.data == "member_dot_arg" else 0])
+    whole = _position(tree)
+    return str(token), Position(token.line or 1, token.column or 1, whole.start, whole.end)
+
+
+def _element(kind: str, tree: Parsed) -> str:
+    """Return the name that a macro gives to each element."""
+    tree = _inner(tree)
+    name = str(tree.children[0]) if tree.data == "ident" else "event"
+    if name in {"event", "attributes"}:
+        raise refused(f"the first argument of {kind}() names the element, e.g. x", *_start(tree))
+    return name
 
 
 def _name(token: Token, scope: Mapping[str, int]) -> Variable:
     name, at = str(token), position_of(token)
+    line, column = at.line, at.column
     if name in scope:
         return Variable(at, scope[name])
     if name in {"event", "attributes"}:
         example = {"event": "event.claim_id", "attributes": "attributes.type"}[name]
-        raise refused(
-            f"{name!r} alone is not supported; name a field of it, e.g. {example}", at.line, at.column
-        )
-    raise refused(f"unknown name {name!r}; known: event, attributes", at.line, at.column)
+        raise refused(f"{name!r} alone is not supported; name a field of it, e.g. {example}", line, column)
+    raise refused(f"unknown name {name!r}; known: event, attributes", line, column)
 
 
 def _root(tree: Parsed, scope: Mapping[str, int]) -> str | None:
@@ -249,13 +268,8 @@ def _root(tree: Parsed, scope: Mapping[str, int]) -> str | None:
 
 def _arguments(tree: Parsed) -> list[Parsed]:
     last = tree.children[-1] if tree.children else None
-    listed = isinstance(last, Tree) and last.data == "exprlist"
+    listed = isinstance(last, Tree) and last.data in {"exprlist", "mapinits"}
     return cast("list[Parsed]", cast("Parsed", last).children) if listed else []
-
-
-def _count(name: str, wanted: int, arguments: list[Parsed], at: Position) -> None:
-    if len(arguments) != wanted:
-        raise refused(f"{name}() takes {wanted} argument(s), got {len(arguments)}", at.line, at.column)
 
 
 def _start(tree: Parsed) -> tuple[int, int]:

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from fleet.cel.condition import Condition, Expression, compile_condition, compile_expression
+from fleet.cel.condition import Condition, compile_condition
 from fleet.cel.errors import ExpressionError
+from fleet.cel.expression import Expression, compile_expression
 from tables.routes.errors import RuleError
 from tables.routes.target import TargetTemplate, parse_target
 

@@ -11,7 +11,7 @@ from celpy import celtypes
 from celpy.evaluation import CELEvalError
 
 from fleet.cel.compiler import compile_node
-from fleet.cel.errors import EvaluationError
+from fleet.cel.errors import EvaluationError, ExpressionError
 from fleet.cel.syntax import parse
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def compiled(text: str, event: Mapping[str, Any]) -> object:
     """Return what the compiled condition gives, or `ERROR`."""
     try:
         return plain(compile_node(parse(text))(ATTRIBUTES, lambda: event))
-    except EvaluationError:
+    except (EvaluationError, ExpressionError):
         return ERROR
 
 

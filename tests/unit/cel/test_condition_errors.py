@@ -7,7 +7,12 @@ import pytest
 from fleet.cel.condition import compile_condition
 from fleet.cel.errors import ExpressionError
 
-SUPPORTED = "supported: has, size, startsWith, endsWith, contains, exists, all"
+SUPPORTED = (
+    "all, bool, bytes, charAt, contains, decimal, double, duration, dyn, endsWith, exists, exists_one, "
+    "filter, getDate, getDayOfMonth, getDayOfWeek, getDayOfYear, getFullYear, getHours, getMilliseconds, "
+    "getMinutes, getMonth, getSeconds, has, indexOf, int, join, lastIndexOf, lowerAscii, map, matches, "
+    "replace, round, size, split, startsWith, string, substring, timestamp, trim, uint, upperAscii"
+)
 
 SYNTAX = [
     ("event.charge > (1 + )", 1, 21, "unexpected ')'; expected a value"),
@@ -26,10 +31,19 @@ SYNTAX = [
 ]
 
 UNSUPPORTED = [
-    ('event.name.matches("a+")', 1, 12, f"method 'matches' is not supported; {SUPPORTED}"),
-    ("event.codes.map(c, c) == []", 1, 13, f"method 'map' is not supported; {SUPPORTED}"),
-    ('timestamp("2026-01-01") < event.t', 1, 1, f"function 'timestamp' is not supported; {SUPPORTED}"),
-    ("event.a == 1 ||\n  {'a': 1}.a == 1", 2, 3, "map literals are not supported"),
+    ('event.name.startWith("a")', 1, 12, "method 'startWith' is not supported; did you mean 'startsWith'?"),
+    ("event.codes.sum() > 1", 1, 13, f"method 'sum' is not supported; supported: {SUPPORTED}"),
+    (
+        'timestmp("2026-01-01") < event.t',
+        1,
+        1,
+        "function 'timestmp' is not supported; did you mean 'timestamp'?",
+    ),
+    ("type(event.a) == event.b", 1, 1, f"function 'type' is not supported; supported: {SUPPORTED}"),
+    ("event.day.timestamp() == event.b", 1, 11, "timestamp is a function; write timestamp(...)"),
+    ('startsWith(event.a, "x")', 1, 1, "startsWith is a method; write x.startsWith(...)"),
+    ("exists(event.a, x, x == 1)", 1, 1, "exists is not a function; write x.exists(...)"),
+    ("event.a.has() == true", 1, 9, "has is not a method; write has(event.claim_id)"),
     ("event.a == Claim{id: 1}", 1, 12, "message literals are not supported"),
     (".event.a == 1", 1, 1, "a leading dot is not supported"),
     ("claim.a == 1", 1, 1, "unknown name 'claim'; known: event, attributes"),
@@ -50,6 +64,26 @@ UNSUPPORTED = [
 ]
 
 MISTAKES = [
+    ('event.a.matches("a(")', 1, 17, "not a pattern of RE2: missing )"),
+    ('event.a.matches("(?=a)")', 1, 17, "not a pattern of RE2: invalid perl operator"),
+    (
+        'event.t < timestamp("2026-01-01")',
+        1,
+        21,
+        "not a timestamp; write RFC 3339, e.g. 2026-01-31T00:00:00Z",
+    ),
+    (
+        'event.d < duration("2 days")',
+        1,
+        20,
+        "not a duration; write it with h, m, s, ms, us or ns, e.g. 1h30m",
+    ),
+    ('event.a == decimal("1,50")', 1, 20, "not a decimal; write digits and a point, e.g. 1.50"),
+    ("event.a == decimal(1.50)", 1, 20, "no such overload: decimal(double)"),
+    ('event.t.getHours("Mars") == 1', 1, 18, "no such time zone; write e.g. America/New_York or -05:00"),
+    ('event.a.substring() == "x"', 1, 9, "substring() takes 1 to 2 argument(s), got 0"),
+    ("event.codes.map(c, c)", 1, 1, "the condition must be true or false; compare the value, e.g. with =="),
+    ("{'a': 1}", 1, 1, "the condition must be true or false; compare the value, e.g. with =="),
     ("has(event)", 1, 5, "has() takes a field, e.g. has(event.claim_id)"),
     ("has(event.a == 1)", 1, 5, "has() takes a field, e.g. has(event.claim_id)"),
     ("event.name.startsWith() || true", 1, 12, "startsWith() takes 1 argument(s), got 0"),
