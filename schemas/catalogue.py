@@ -17,6 +17,7 @@ from schemas.topics import DEFAULT_MAX_MESSAGE_BYTES, UNLIMITED, Cleanup, TopicS
 
 CATALOGUE = Path(__file__).parent
 CONFIG_PREFIX = "fleet.config."
+AUDIT_PREFIX = "fleet.audit."
 MAX_TOPIC_NAME = 249  # Kafka's limit
 
 AvroSchema = dict[str, Any]
@@ -102,6 +103,14 @@ class Topic(_Strict):
     def _config_is_one_log(self) -> Self:
         if self.name.startswith(CONFIG_PREFIX) and (self.cleanup, self.partitions) != ("compact", 1):
             message = f"a {CONFIG_PREFIX}* topic must be compacted and have 1 partition"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _audit_is_one_chain(self) -> Self:
+        kept = (self.cleanup, self.partitions, self.retention) == ("delete", 1, Retention(ms=UNLIMITED))
+        if self.name.startswith(AUDIT_PREFIX) and not kept:
+            message = f"a {AUDIT_PREFIX}* topic must have 1 partition and retention: {{ms: -1}}"
             raise ValueError(message)
         return self
 

@@ -10,14 +10,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import aclosing, suppress
 from typing import Any, Generic, TypeVar
 
+import orjson
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from fleet.errors import EventfleetError
 from fleet.lane.clients import assign_at, new_reader
 from fleet.lane.config import LaneConfig
+from fleet.lane.reading import read
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,9 @@ class ConfigTable(Generic[Snapshot]):
         config: How to reach Kafka.
         topic: The topic.
         parse: Makes a row of a record's key and value; whatever it raises keeps the row's last good version.
-        combine: Makes the snapshot of all rows by key, as of the topic's next offset.
+        combine: Makes the snapshot of all rows by key, and of the offset up to which they were read.
+        audit: Topic with what the rows were before; where the last good version of a row is found again
+            by a process that starts when the row is bad already.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class ConfigTable(Generic[Snapshot]):
         topic: str,
         parse: Callable[[str, bytes], Any],
         combine: Callable[[Mapping[str, Any], int], Snapshot],
+        audit: str | None = None,
     ) -> None:
         self.topic = topic
         self.offset = 0
@@ -52,6 +58,8 @@ class ConfigTable(Generic[Snapshot]):
         self._parse = parse
         self._combine = combine
         self._rows: dict[str, Any] = {}
+        self._offsets: dict[str, int] = {}
+        self._audit = audit
         self._snapshot = combine({}, 0)
         self._ready = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
@@ -95,6 +103,7 @@ class ConfigTable(Generic[Snapshot]):
         rows: dict[str, Any] = {}
         while await reader.position(tp) < end:
             self._take(rows, await self._fetch(reader, tp))
+        await self._look_back(rows)
         self._rows = rows
         self._publish(await reader.position(tp))
         self._ready.set()
@@ -122,7 +131,9 @@ class ConfigTable(Generic[Snapshot]):
                 self._refuse(rows, key, record.offset, error)
             else:
                 self.refused.pop(key, None)
-                self.active_since[key] = time.time()
+                if self._offsets.get(key) != record.offset:
+                    self.active_since[key] = time.time()
+                self._offsets[key] = record.offset
 
     def _refuse(self, rows: dict[str, Any], key: str, offset: int, error: Exception) -> None:
         """Note a bad row; what is active stays active, also where the topic no longer has it."""
@@ -132,11 +143,27 @@ class ConfigTable(Generic[Snapshot]):
         if key not in rows and key in self._rows:
             rows[key] = self._rows[key]
 
+    async def _look_back(self, rows: dict[str, Any]) -> None:
+        """Find the last good version of rows that are bad, and of which this process has none."""
+        missing = self.refused.keys() - rows.keys()
+        if self._audit is None or not missing:
+            return
+        async with aclosing(read(self._config, [self._audit])) as records:
+            async for record in records:
+                key = (record.key or b"").decode(errors="replace")
+                if key in missing:
+                    with suppress(Exception):  # A version that is bad too is not the last good one.
+                        rows[key] = self._parse(key, orjson.dumps(orjson.loads(record.value)["after"]))
+                        self.active_since[key] = time.time()
+
     def _publish(self, offset: int) -> None:
         try:
             self._snapshot = self._combine(dict(self._rows), offset)
         except EventfleetError as error:
             log.warning("%s: the change up to offset %d is refused: %s", self.topic, offset, error)
+            if not self._ready.is_set():
+                # Without an older snapshot to keep there is none to begin with: fail closed.
+                raise
         self.offset = offset
 
     def rows(self) -> dict[str, Any]:
