@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
+from api import Services, mount
+from api.problems import problems
 from gateway.handlers import READINESS, WORKERS, add_routes
-from gateway.middlewares import measured, problems
+from gateway.middlewares import measured
 from gateway.parts import workers
 from gateway.readiness import LIMIT_S, Readiness
 
@@ -31,4 +33,5 @@ def new_app(settings: Settings) -> web.Application:
 
     app.cleanup_ctx.append(readiness)
     add_routes(app)
+    mount(app, Services.of(settings))
     return app

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from gateway.middlewares import problem
+from api.problems import problem
 from gateway.overview import as_json, as_page
 
 if TYPE_CHECKING:

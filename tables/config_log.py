@@ -209,6 +209,13 @@ class ConfigLog:
             await asyncio.sleep(SEEN_POLL_S)
 
     def _batches(self, view: View, tried: Changed, actor: Actor, reason: str) -> Batches:
+        try:
+            return self._encoded(view, tried, actor, reason)
+        except orjson.JSONEncodeError as error:
+            what = f"{tried.writes[0].name} holds what JSON has not: {error}"
+            raise PermanentError(what, reason="not_json", hint="use shorter numbers and valid text") from None
+
+    def _encoded(self, view: View, tried: Changed, actor: Actor, reason: str) -> Batches:
         batches = Batches()
         common = {
             "change_id": tried.change_id,

@@ -106,7 +106,7 @@ class Keys:
         """
         actor.require((), "make API keys")
         secret = secrets.token_urlsafe(32)
-        row = {
+        row: dict[str, Any] = {
             "id": key_id or secrets.token_hex(4),
             "team": team,
             "roles": list(roles),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from tables.documents import Document, dump
+from tables.documents import Document
 
 ACTIVE, PAUSED, DELETED = "active", "paused", "deleted"
 PAGE = 100
@@ -64,7 +64,20 @@ class Filter:
             return False
         if self.owner not in ("", document["owner"]) or self.source not in ("", document.get("source")):
             return False
-        return not self.text or self.text.casefold() in dump(kind.content(document)).casefold()
+        text = self.text.casefold()
+        return not text or any(text in word.casefold() for word in _words(kind.content(document)))
+
+
+def _words(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield name
+            yield from _words(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _words(inner)
+    else:
+        yield str(value)
 
 
 @dataclass(frozen=True, slots=True)

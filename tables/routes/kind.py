@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.registry import Registry
 from tables.documents import Document
 from tables.routes.errors import RuleError
 from tables.routes.rule import Rule, parse_rule
@@ -27,9 +28,16 @@ _DEFAULTS: Final = {
 
 
 class Routes:
-    """The kind of definition that routing rules are."""
+    """The kind of definition that routing rules are.
+
+    Args:
+        registry: Where the schemas of events are.
+    """
 
     noun = "rule"
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
 
     def parse(self, document: Mapping[str, Any]) -> Document:
         """Return a rule with every field that it can have.

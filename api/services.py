@@ -1,0 +1,63 @@
+"""What the handlers stand on: one of each service in a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from fleet.lane.config import LaneConfig
+from schemas.registry import Registry
+from tables import keys
+from tables.config_log import ConfigLog
+from tables.definitions import Definitions
+from tables.keys import Keys
+from tables.routes import kind
+from tables.routes.kind import Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fleet.settings import Settings
+
+AUDITS: Final[Mapping[str, str]] = {"routes": kind.AUDIT, "keys": keys.AUDIT}
+"""Topics of the audits that can be read, by their name in paths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The services of a process; nothing connects before it is first used.
+
+    Attributes:
+        lane: How to reach Kafka.
+        registry: The schema registry.
+        keys: The API keys.
+        routes: The routing rules.
+    """
+
+    lane: LaneConfig
+    registry: Registry
+    keys: Keys
+    routes: Definitions
+
+    @classmethod
+    def of(cls, settings: Settings) -> Services:
+        """Return the services for these settings."""
+        lane, registry = LaneConfig.of(settings), Registry(settings.registry)
+        return cls(
+            lane=lane,
+            registry=registry,
+            keys=Keys(lane),
+            routes=Definitions(ConfigLog(lane, kind.TOPIC, kind.AUDIT), Routes(registry)),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.keys.stop()
+        await self.routes.log.stop()
+        await self.registry.close()
+
+
+SERVICES: Final = web.AppKey("services", Services)
+"""The services of an application that the API is mounted on."""
