@@ -23,6 +23,8 @@ from aiokafka.errors import KafkaError
 
 from fleet.errors import PermanentError, TransientError
 from fleet.lane.batches import Batches
+from fleet.lane.bounded import background_done
+from fleet.lane.clients import STOP_LIMIT_S
 from fleet.lane.errors import Lost
 from fleet.lane.topics import Topics
 from fleet.lane.transaction import Transactor
@@ -113,6 +115,7 @@ class ConfigLog:
         self._give_up()
         self._reader.forget()
         await self._topics.close()
+        await background_done(STOP_LIMIT_S)
 
     async def change(self, decide: Decide, actor: Actor, reason: str = "") -> Changed:
         """Write what `decide` makes of the table, atomically, and return it once it can be read.

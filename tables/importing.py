@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +74,10 @@ async def import_all(
         TransientError: Kafka or the schema registry does not answer; nothing is written.
     """
     steps: list[Step] = []
+    wanted = parsed(definitions.kind.parse, definitions.kind.noun, documents)
 
     def made(table: Table) -> list[Edit]:
-        edits = _edits(definitions, documents, table)
+        edits = _edits(definitions, wanted, table)
         if prune:
             edits += _pruned(edits, table)
         steps[:] = [_step(definitions, edit, table) for edit in edits]
@@ -89,23 +90,38 @@ async def import_all(
     return steps
 
 
-def _edits(definitions: Definitions, documents: Sequence[Mapping[str, Any]], table: Table) -> list[Edit]:
-    edits: dict[str, Edit] = {}
+def parsed(
+    parse: Callable[[Mapping[str, Any]], Document], noun: str, documents: Sequence[Mapping[str, Any]]
+) -> list[Document]:
+    """Return `documents` as definitions of version 1, each of another name.
+
+    Raises:
+        InvalidInputError: A name is given twice.
+        PermanentError: One is refused; says why.
+    """
+    found: dict[str, Document] = {}
     for each in documents:
-        name = str(each.get("name"))
-        version = table.versions.get(name, 0)
-        found = table.documents.get(name)
-        new = definitions.kind.parse({**each, "version": version + 1})
-        if name in edits:
+        new = parse({**each, "version": 1})
+        if new["name"] in found:
             raise InvalidInputError(
-                f"{definitions.kind.noun} {name!r} is given twice", field="name", hint="name each once"
+                f"{noun} {new['name']!r} is given twice", field="name", hint="name each once"
             )
+        found[new["name"]] = new
+    return list(found.values())
+
+
+def _edits(definitions: Definitions, wanted: Sequence[Document], table: Table) -> list[Edit]:
+    edits = []
+    for new in wanted:
+        name = new["name"]
+        found = table.documents.get(name)
         if found is not None and _same(definitions, found, new):
-            edits[name] = Edit(UNCHANGED, found)
+            edits.append(Edit(UNCHANGED, found))
         else:
             exists = found["state"] != DELETED if found else name in table.refused
-            edits[name] = Edit("update" if exists else "create", new)
-    return list(edits.values())
+            document = {**new, "version": table.versions.get(name, 0) + 1}
+            edits.append(Edit("update" if exists else "create", document))
+    return edits
 
 
 def _pruned(edits: Sequence[Edit], table: Table) -> list[Edit]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 
 from rich.console import Console
 
 from fleet.people import for_people
+from tables.access import Actor, Role
 
-__all__ = ["for_people", "instant", "new_console", "printable", "quiet_clients"]
+__all__ = ["cli_actor", "for_people", "instant", "new_console", "printable", "quiet_clients"]
 
 PIPED_COLUMNS = 240
 
@@ -23,6 +26,15 @@ def new_console() -> Console:
 def quiet_clients() -> None:
     """Keep the Kafka client's log lines out of a command's output: its errors say it better."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def cli_actor() -> Actor:
+    """Return who acts by the command line: whoever reaches Kafka with it is trusted as an admin."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # A container's user may have no name.
+        user = str(os.getuid())
+    return Actor(id=f"cli:{user}", team="platform", roles=(Role.ADMIN,))
 
 
 def printable(text: str) -> str:

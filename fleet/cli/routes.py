@@ -3,168 +3,209 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-import orjson
 import typer
-import yaml
 from rich.table import Table
 
-from agents.router.domain.routing import RuleSet
-from fleet.cli.people import new_console
+from api.services import Services
+from fleet.cli.people import cli_actor, new_console, printable, quiet_clients
 from fleet.errors import FatalError
-from fleet.lane.config import LaneConfig
-from fleet.settings import settings
-from tables.config_writer import change, read_rows
-from tables.routes.errors import RuleError
-from tables.routes.rule import Rule, parse_rule
+from fleet.settings import Settings, settings
+from tables.definitions import Definitions
+from tables.documents import Document, dump, load_list
+from tables.history import diff, history, rollback
+from tables.importing import UNCHANGED, Step, export, import_all, parsed
+from tables.kinds import MAX_PAGE, Filter
+from tables.routes.kind import TOPIC, Routes, parse
 
-TOPIC = "fleet.config.routes"
+__all__ = ["TOPIC", "app", "apply_rules", "load"]
+
+T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True)
 console = new_console()
 
+Name = Annotated[str, typer.Argument(help="Name of the rule.")]
+Reason = Annotated[str, typer.Option(help="Why, for the audit.")]
+Expected = Annotated[
+    int | None, typer.Option("--version", min=1, help="Refuse unless this is the current version.")
+]
+Owner = Annotated[str, typer.Option(help="Only rules of this team.")]
+Source = Annotated[str, typer.Option(help="Only rules of this event type or pattern.")]
+State = Annotated[str, typer.Option(help="Only rules in this state; deleted ones are shown only if named.")]
+Text = Annotated[str, typer.Option(help="Only rules with this text in them.")]
+
+
+@asynccontextmanager
+async def rules(config: Settings | None = None) -> AsyncIterator[Definitions]:
+    """Open the rules, straight on Kafka."""
+    quiet_clients()
+    services = Services.of(config or settings())
+    try:
+        yield services.routes
+    finally:
+        await services.close()
+
+
+async def _with_rules(work: Any, *arguments: Any, **options: Any) -> Any:
+    async with rules() as definitions:
+        return await work(definitions, *arguments, **options)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
 
 @app.command("list")
-def list_rules() -> None:
+def list_rules(owner: Owner = "", source: Source = "", state: State = "", text: Text = "") -> None:
     """List the rules as they stand in the table."""
-    rows = asyncio.run(read_rows(LaneConfig.of(settings()), TOPIC))
+    wanted = Filter(owner=owner, source=source, state=state, text=text)
+    found, refused = _run(_all(wanted))
     table = Table("rule", "version", "state", "owner", "source", "condition", "targets")
-    for name, value in sorted(rows.items()):
-        try:
-            rule = parse_rule(value)
-        except RuleError as error:
-            table.add_row(name, "", "refused", "", "", str(error), "")
-        else:
-            table.add_row(*_cells(rule))
+    for each in found:
+        cells = (each[name] for name in ("state", "owner", "source", "condition"))
+        table.add_row(each["name"], str(each["version"]), *cells, ", ".join(each["targets"]))
+    for name, why in sorted(refused.items()):
+        table.add_row(printable(name), "", "refused", "", "", printable(why), "")
     console.print(table)
 
 
+async def _all(wanted: Filter) -> tuple[list[Document], dict[str, str]]:
+    found: list[Document] = []
+    async with rules() as definitions:
+        page = await definitions.page(wanted, limit=MAX_PAGE)
+        found += page.items
+        while page.after:
+            page = await definitions.page(wanted, after=page.after, limit=MAX_PAGE)
+            found += page.items
+    return found, page.refused
+
+
+@app.command()
+def get(name: Name) -> None:
+    """Show one rule as YAML, with its version and state."""
+    typer.echo(dump(_run(_with_rules(Definitions.get, name))), nl=False)
+
+
+@app.command("export")
+def export_rules(owner: Owner = "", source: Source = "", state: State = "", text: Text = "") -> None:
+    """Write the rules as YAML to stdout, in the order of their names, for `import`."""
+    wanted = Filter(owner=owner, source=source, state=state, text=text)
+    typer.echo(_run(_with_rules(export, wanted)), nl=False)
+
+
+@app.command("import")
 @app.command("apply")
 def apply_file(
     path: Annotated[
         Path, typer.Argument(help="YAML file with a list of rules.", exists=True, dir_okay=False)
     ],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete what the owners in the file have beside it.")
+    ] = False,
+    reason: Reason = "",
 ) -> None:
     """Create or change the rules of a YAML file; a rule that is the same already is left alone.
 
     Versions count up by themselves. Nothing is changed if any rule is refused.
     """
-    for name, version in apply_rules(load(path)).items():
-        console.print(f"{name}: {version}")
+    for step in _run(apply_rules(load(path), dry_run=dry_run, prune=prune, reason=reason)):
+        console.print(f"{step.name}: {outcome(step)}")
+
+
+def outcome(step: Step) -> str:
+    """Return what became of a rule, for people."""
+    if step.action == UNCHANGED:
+        return f"unchanged (version {step.version})"
+    return f"version {step.version}" + (" (deleted)" if step.action == "delete" else "")
+
+
+@app.command("history")
+def show_history(name: Name) -> None:
+    """List all versions of a rule, the newest first: who wrote each, when and why."""
+    table = Table("version", "what", "when", "who", "state", "why")
+    for each in _run(_with_rules(history, name)):
+        who = str(each.actor.get("id", ""))
+        state = str(each.document.get("state", ""))
+        cells = (each.action, each.at, who, state, each.reason)
+        table.add_row(str(each.version), *map(printable, cells))
+    console.print(table)
+
+
+@app.command("diff")
+def show_diff(
+    name: Name,
+    old: Annotated[int, typer.Argument(min=1, help="A version.")],
+    new: Annotated[int, typer.Argument(min=1, help="Another version.")],
+) -> None:
+    """Show what differs between two versions of a rule, as a unified diff of their YAML."""
+    typer.echo(_run(_with_rules(diff, name, old, new)).text, nl=False)
+
+
+@app.command("rollback")
+def roll_back(
+    name: Name,
+    to: Annotated[int, typer.Argument(min=1, help="The version to go back to.")],
+    version: Expected = None,
+    reason: Reason = "",
+) -> None:
+    """Write what an older version of a rule held as its next version; also brings back a deleted one."""
+    _say(_run(_with_rules(rollback, name, to, version, cli_actor(), reason)))
 
 
 @app.command()
-def delete(name: Annotated[str, typer.Argument(help="Name of the rule.")]) -> None:
-    """Delete a rule."""
-
-    def decide(rows: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        if name not in rows:
-            raise FatalError(f"no rule {name!r}", hint="see `eventfleet routes list`")
-        return {name: None}
-
-    asyncio.run(change(LaneConfig.of(settings()), TOPIC, decide))
-    console.print(f"{name}: deleted")
+def pause(name: Name, version: Expected = None, reason: Reason = "") -> None:
+    """Let a rule route nothing until it is resumed."""
+    _say(_run(_with_rules(Definitions.pause, name, version, cli_actor(), reason)))
 
 
-def load(path: Path) -> list[dict[str, Any]]:
-    """Return the rules of a YAML file.
+@app.command()
+def resume(name: Name, version: Expected = None, reason: Reason = "") -> None:
+    """Make a draft or paused rule active."""
+    _say(_run(_with_rules(Definitions.resume, name, version, cli_actor(), reason)))
+
+
+@app.command()
+def delete(name: Name, version: Expected = None, reason: Reason = "") -> None:
+    """Delete a rule; its history stays, and a rollback brings it back."""
+    _say(_run(_with_rules(Definitions.delete, name, version, cli_actor(), reason)))
+
+
+def _say(document: Document) -> None:
+    console.print(f"{document['name']}: version {document['version']} ({document['state']})")
+
+
+def load(path: Path) -> list[Document]:
+    """Return the rules of a YAML file, each checked as far as that needs no schema and no table.
 
     Raises:
-        FatalError: The file is not a list of rules.
+        FatalError: The file cannot be read.
+        InvalidInputError: The file is not a list of rules.
         RuleError: A rule is refused; names rule, field, position and reason.
     """
     try:
-        found = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise FatalError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(found, list):
-        raise FatalError(f"{path} must hold a list of rules")
-    # As a set too: the second of two rules of one name would silently win.
-    RuleSet.of(parse_rule({"version": 1, **each} if isinstance(each, dict) else each) for each in found)
+        text = path.read_bytes()
+    except OSError as error:
+        raise FatalError(f"{path} cannot be read: {error.strerror}") from error
+    found = load_list(text, source=str(path), of="rules")
+    parsed(parse, Routes.noun, found)
     return found
 
 
-def apply_rules(wanted: list[dict[str, Any]]) -> dict[str, str]:
-    """Write the rules that differ from the table's, each as the next version of its name.
-
-    Returns:
-        What became of each rule: ``version 3`` or ``unchanged (version 2)``.
-    """
-    outcome: dict[str, str] = {}
-
-    def decide(rows: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        changed = changes(wanted, rows)
-        for each in wanted:
-            name = str(each["name"])
-            rule = parse_rule(changed.get(name) or rows[name])
-            outcome[name] = (
-                f"version {rule.version}" if name in changed else f"unchanged (version {rule.version})"
-            )
-        return dict(changed)
-
-    asyncio.run(change(LaneConfig.of(settings()), TOPIC, decide))
-    return outcome
-
-
-def changes(wanted: list[dict[str, Any]], rows: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the new rows of the rules that differ from the table's `rows`.
-
-    Raises:
-        RuleError: A rule is refused.
-    """
-    changed: dict[str, bytes] = {}
-    for each in wanted:
-        name = str(each["name"])
-        row = rows.get(name)
-        rule = parse_rule({**each, "version": _version(row) + 1})
-        before = _before(row)
-        if before is None or not _same(before, rule):
-            changed[name] = encode(rule)
-    return changed
-
-
-def encode(rule: Rule) -> bytes:
-    """Return a rule as the value of its row."""
-    return orjson.dumps(_plain(rule))
-
-
-def _plain(rule: Rule) -> dict[str, Any]:
-    fields = {name: getattr(rule, name) for name in rule.__struct_fields__}
-    return {**fields, "state": rule.state.value, "targets": list(rule.targets)}
-
-
-def _before(value: bytes | None) -> Rule | None:
-    if value is None:
-        return None
-    try:
-        return parse_rule(value)
-    except RuleError:
-        return None
-
-
-def _version(value: bytes | None) -> int:
-    """Return the version in a row, also of one that is refused: no version may mean two rules."""
-    try:
-        version = orjson.loads(value or b"{}")["version"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return 0
-    return version if isinstance(version, int) and version > 0 else 0
-
-
-def _same(left: Rule, right: Rule) -> bool:
-    return {**_plain(left), "version": 0} == {**_plain(right), "version": 0}
-
-
-def _cells(rule: Rule) -> list[str]:
-    return [
-        rule.name,
-        str(rule.version),
-        rule.state.value,
-        rule.owner,
-        rule.source,
-        rule.condition,
-        ", ".join(rule.targets),
-    ]
+async def apply_rules(
+    wanted: list[Document],
+    config: Settings | None = None,
+    *,
+    dry_run: bool = False,
+    prune: bool = False,
+    reason: str = "",
+) -> list[Step]:
+    """Write the rules that differ from the table's, each as the next version of its name."""
+    async with rules(config) as definitions:
+        return await import_all(definitions, wanted, cli_actor(), dry_run=dry_run, prune=prune, reason=reason)

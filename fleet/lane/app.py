@@ -29,6 +29,7 @@ from fleet.settings import Settings, settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
+    from aiohttp.web import Application
     from faust.types.tuples import TP
 
     from fleet.lane.agent import Process
@@ -193,6 +194,11 @@ class LaneApp(faust.App):
         for close in self.lane.closing:
             await close()
         await super().on_stop()
+
+    @property
+    def web_app(self) -> Application:
+        """The aiohttp application of the web views, for further paths to be added before it starts."""
+        return cast("Application", cast("Any", self.web).web_app)
 
     @property
     def lane_router(self) -> LaneRouter:

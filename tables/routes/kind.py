@@ -45,7 +45,7 @@ class Routes:
         Raises:
             RuleError: It is refused; names the field, for an expression also line and column.
         """
-        return plain(parse_rule(document))
+        return parse(document)
 
     def content(self, document: Document) -> Document:
         """Return what of a rule a person writes."""
@@ -69,7 +69,7 @@ class Routes:
         return changed
 
 
-def plain(rule: Rule) -> Document:
-    """Return a rule as JSON values."""
-    document: Document = msgspec.to_builtins(rule)
+def parse(data: bytes | Mapping[str, Any]) -> Document:
+    """Return a rule as JSON values, with every field that it can have; see `parse_rule`."""
+    document: Document = msgspec.to_builtins(parse_rule(data))
     return document

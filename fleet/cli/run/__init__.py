@@ -11,7 +11,7 @@ import orjson
 import typer
 
 from fleet.cli.people import for_people, new_console
-from fleet.cli.routes import apply_rules, load
+from fleet.cli.routes import apply_rules, load, outcome
 from fleet.cli.run.demonstration import demonstrate
 from fleet.cli.run.outcome import Outcome
 from fleet.cli.run.processes import Fleet
@@ -63,8 +63,8 @@ async def _set_up(config: Settings) -> None:
     if found.refusals:
         raise FatalError(str(found.refusals[0]), hint="see `eventfleet topics plan`")
     console.print(f"Topics and schemas ready: {len(catalogue.topics)} topics")
-    rules = await asyncio.to_thread(lambda: apply_rules(load(RULES)))
-    console.print("Routing rules: " + ", ".join(f"{name} {what}" for name, what in rules.items()))
+    steps = await apply_rules(load(RULES), config)
+    console.print("Routing rules: " + ", ".join(f"{step.name} {outcome(step)}" for step in steps))
 
 
 def _stay(fleet: Fleet) -> None:

@@ -9,6 +9,7 @@ import pytest
 from fleet.settings import Settings
 from stack.embedded import EmbeddedStack
 from tests.support.agents_fleet import Fleet, running_fleet
+from tests.support.lane_processes import Worker
 from tests.support.stack import isolated_settings, parts_dir
 
 
@@ -25,3 +26,10 @@ def fleet(stack_settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
     """One worker of each agent, ready."""
     with running_fleet(stack_settings, tmp_path_factory.mktemp("fleet")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def routers(fleet: Fleet) -> Iterator[list[Worker]]:
+    """Two router workers that share the partitions."""
+    with fleet.another("router") as second:
+        yield [fleet.workers["router"], second]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,16 @@ import orjson
 import pytest
 
 from fleet.cli.routes import TOPIC as RULES_TOPIC
-from tables.config_writer import read_rows
 from tests.support.agents_claims import a_claim
 from tests.support.agents_fleet import CANONICAL, SUBJECT, Fleet, apply_rules
 from tests.support.agents_mark import Mark
+from tests.support.agents_rules import seen, standing
 from tests.support.agents_views import ask
 from tests.support.lane_processes import Worker
 from tests.support.polling import until
 
 LIVE_LIMIT_S = 60.0
 BAD_CONDITION = "event.total_charge >\n  > 10"
-
-
-@pytest.fixture(scope="module")
-def routers(fleet: Fleet) -> Iterator[list[Worker]]:
-    """Two router workers that share the partitions."""
-    with fleet.another("router") as second:
-        yield [fleet.workers["router"], second]
 
 
 def rule(name: str, target: str, **fields: Any) -> dict[str, Any]:
@@ -41,24 +33,6 @@ def written(path: Path, *rules: dict[str, Any]) -> Path:
     """Write a rules file; JSON is YAML."""
     path.write_bytes(orjson.dumps(list(rules)))
     return path
-
-
-async def standing(fleet: Fleet, routers: list[Worker]) -> Any:
-    """Return all that must not change with a rule: processes, members and their partitions, generations."""
-    async with fleet.cluster.admin() as admin:
-        ((group,),) = (each.groups for each in await admin.describe_consumer_groups(["router"]))
-    _, _, state, _, _, members, *_ = group
-    assert (state, len(members)) == ("Stable", 2)
-    joined = [re.findall(r"with generation (\d+)", worker.said()) for worker in routers]
-    assert all(joined)
-    return [worker.process.poll() for worker in routers], sorted(members), joined
-
-
-async def seen(routers: list[Worker], name: str) -> list[Any]:
-    """Return how each router has the rule `name`; empty where one has it not."""
-    answers = [(await ask(worker, "/routes")).body for worker in routers]
-    found = [[each for each in answer["rules"] if each["name"] == name] for answer in answers]
-    return [each[0] for each in found] if all(found) else []
 
 
 async def test_a_new_rule_is_live_on_all_workers(
@@ -126,13 +100,13 @@ async def test_a_bad_rule_is_refused_by_the_command(
     """Exit 1 and one line with rule, line and column; the good rule beside it is not written either."""
     bad = rule("bad-one", "team.x", condition=BAD_CONDITION)
     path = written(tmp_path / "rules.json", rule(unique("good"), "team.x"), bad)
-    rows = await read_rows(fleet.lane, RULES_TOPIC)
+    rows = [each.value for each in await fleet.cluster.read(RULES_TOPIC)]
     offset = (await ask(routers[0], "/routes")).body["offset"]
     code, said = await asyncio.to_thread(apply_rules, fleet.settings, path)
     assert code == 1
     assert len(said.strip().splitlines()) == 1
     assert "rule 'bad-one': condition line 2 column 3" in said
-    assert await read_rows(fleet.lane, RULES_TOPIC) == rows
+    assert [each.value for each in await fleet.cluster.read(RULES_TOPIC)] == rows
     assert (await ask(routers[0], "/routes")).body["offset"] == offset
 
 
