@@ -10,7 +10,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from fleet.cli.people import for_people, new_console
+from fleet.cli.keys import opened
+from fleet.cli.people import cli_actor, for_people, new_console
 from fleet.cli.routes import apply_rules, load, outcome
 from fleet.cli.run.demonstration import demonstrate
 from fleet.cli.run.outcome import Outcome
@@ -21,7 +22,9 @@ from fleet.settings import Settings, settings
 from schemas.catalogue import load_catalogue
 from schemas.cli import apply_catalogue
 from stack.embedded import EmbeddedStack
+from tables.access import Role
 
+LOCAL_KEY = "local"
 RULES = Path(__file__).parents[3] / "agents" / "router" / "rules.yaml"
 
 console = new_console()
@@ -45,19 +48,20 @@ def _run(config: Settings, *, claims: int, seed: int, summary: Path | None, once
     fleet = Fleet(config, say=console.print)
     fleet.require_ports()
     with EmbeddedStack(config, say=console.print), fleet:
-        asyncio.run(_set_up(config))
+        token = asyncio.run(_set_up(config))
         fleet.start()
         outcome = asyncio.run(demonstrate(config, fleet, claims=claims, seed=seed, say=console.print))
         if summary is not None:
             summary.parent.mkdir(parents=True, exist_ok=True)
             summary.write_bytes(orjson.dumps(outcome.as_json(), option=orjson.OPT_INDENT_2))
-        show(console, outcome, config, staying=not once)
+        show(console, outcome, config, token="" if once else token)
         if not once:
             _stay(fleet)
     return outcome
 
 
-async def _set_up(config: Settings) -> None:
+async def _set_up(config: Settings) -> str:
+    """Create topics, schemas, rules, and an admin's key to the API: the key is returned."""
     catalogue = load_catalogue()
     found = await apply_catalogue(catalogue, config)
     if found.refusals:
@@ -65,6 +69,12 @@ async def _set_up(config: Settings) -> None:
     console.print(f"Topics and schemas ready: {len(catalogue.topics)} topics")
     steps = await apply_rules(load(RULES), config)
     console.print("Routing rules: " + ", ".join(f"{step.name} {outcome(step)}" for step in steps))
+    async with opened(config) as keys:
+        # Of one id, so that each run replaces the key of the one before.
+        issued = await keys.issue(
+            "platform", [Role.ADMIN], cli_actor(), description="of `eventfleet run`", key_id=LOCAL_KEY
+        )
+    return issued.token
 
 
 def _stay(fleet: Fleet) -> None:

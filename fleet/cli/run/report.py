@@ -10,13 +10,20 @@ from fleet.cli.run.outcome import Outcome
 from fleet.settings import Settings
 
 
-def show(console: Console, outcome: Outcome, config: Settings, *, staying: bool) -> None:
-    """Print the figures, whether they reconcile, and where to look further."""
+def show(console: Console, outcome: Outcome, config: Settings, *, token: str) -> None:
+    """Print the figures, whether they reconcile, and where to look further.
+
+    Args:
+        console: Where to.
+        outcome: The figures.
+        config: Where the parts are.
+        token: A key to the API; empty where the run ends and there is nothing to look at any more.
+    """
     console.print(_figures(outcome))
     console.print(_providers(outcome))
     console.print(_checks(outcome))
-    if staying:
-        _look_further(console, outcome, config)
+    if token:
+        _look_further(console, outcome, config, token)
 
 
 def _figures(outcome: Outcome) -> Table:
@@ -55,7 +62,7 @@ def _checks(outcome: Outcome) -> Table:
     return table
 
 
-def _look_further(console: Console, outcome: Outcome, config: Settings) -> None:
+def _look_further(console: Console, outcome: Outcome, config: Settings, token: str) -> None:
     base = f"http://{config.host}"
     provider = outcome.top[0]["provider"] if outcome.top else "NPI"
     lines = {
@@ -69,6 +76,9 @@ def _look_further(console: Console, outcome: Outcome, config: Settings) -> None:
         "tasks of a worker": f"curl '{base}:{config.normalizer_port}/lane'",
         "dead letters": "eventfleet dead-letters list",
         "change a rule while it runs": "eventfleet routes apply agents/router/rules.yaml",
+        "rules over HTTP": (
+            f"curl -H 'Authorization: Bearer {token}' '{base}:{config.gateway_port}/v1/routes'"
+        ),
     }
     console.print("\nLook further (Ctrl-C ends everything):")
     for what, line in lines.items():
