@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from asyncio import gather
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from itertools import islice
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -16,7 +16,15 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from fleet.errors import EventfleetError, FatalError, PermanentError, TransientError
-from schemas.projection import Projection, ProjectionError, compile_projection
+from schemas.projection import (
+    Classes,
+    Classifier,
+    Projection,
+    ProjectionError,
+    UnclassedError,
+    compile_classifier,
+    compile_projection,
+)
 from schemas.registry import UNKNOWN_SCHEMA_ID, UNKNOWN_SUBJECT, UNUSABLE_SCHEMA, SubjectVersion
 
 NOT_WIRE_FORMAT = "not_avro_wire_format"
@@ -177,6 +185,29 @@ class Codec:
                 raise _not_avro(_id(header), error) from error
 
         return project
+
+    def classifier(self, header: bytes, tests: Mapping[str, Classes]) -> Classifier | None:
+        """Return what gives the classes of an event's fields without decoding it.
+
+        Args:
+            header: The first bytes of the event's value.
+            tests: The tests by path; see `schemas.projection.compile_classifier`.
+
+        Returns:
+            None where there is none: the schema is not known, is read as another one, or has no such form.
+
+        Raises:
+            UnclassedError: Values of one of the fields have no classes.
+        """
+        writer, reader = self._schemas.get(_id(header), (None, None))
+        if writer is None or reader is not None or len(header) < HEADER_BYTES or header[0]:
+            return None
+        try:
+            return compile_classifier(writer, tests)
+        except UnclassedError:
+            raise
+        except ProjectionError:
+            return None
 
     def _projection(self, value: bytes, wanted: frozenset[str], known: dict[bytes, Projection]) -> Projection:
         def whole(value: bytes, start: int) -> dict[str, Any]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from agents.router.classing import ByClass, ClassedRules
 from agents.router.domain.decision import UNMATCHED, Decision, Failure, Redrive
 from agents.router.domain.routing import decision, match
 from agents.router.shaping import Shape, no_fields, shape_of
 from fleet.lane import Record, select_headers
 from fleet.lane.dead_letters import PREFIX
+from schemas.codec import HEADER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agents.router.domain.decision import Target
-    from agents.router.domain.routing import TypeRules
+    from agents.router.domain.index import Index
+    from agents.router.domain.routing import Route, TypeRules
     from agents.router.domain.timeline import Segment
     from schemas.codec import Codec
 
@@ -24,6 +27,7 @@ HOPS_HEADER: Final = "fleet_hops"
 OWN_HEADERS: Final = frozenset({RULE_HEADER, CONFIG_HEADER, HOPS_HEADER})
 REDRIVEN_HEADER: Final = f"{PREFIX}agent"
 MAX_REMEMBERED: Final = 10_000
+MAX_SCHEMAS: Final = 1_000
 MAX_HOPS: Final = 8
 """Times that an event may be routed on from topic to topic."""
 
@@ -87,6 +91,7 @@ class _Event(NamedTuple):
         redrive: What is to be done of it, where it is a dead letter that is done again.
         project: Decodes the fields that rules of this type read.
         verdicts: What became of events, by the rules that matched.
+        by_class: What classes of field values decided, by how the value begins, which names its schema.
     """
 
     rules: TypeRules
@@ -95,6 +100,7 @@ class _Event(NamedTuple):
     redrive: Redrive | None
     project: Callable[[bytes], dict[str, Any]]
     verdicts: dict[int, Verdict]
+    by_class: dict[bytes, ByClass]
 
 
 class Decider:
@@ -117,6 +123,7 @@ class Decider:
         self._names = ("type", *sorted(self.rules.attributes - {"type"}))
         self._select = select_headers([RULE_HEADER, REDRIVEN_HEADER, *(f"ce_{name}" for name in self._names)])
         self._known: dict[_Values, Verdict | _Event] = {}
+        self._classed: dict[tuple[TypeRules, bytes], ClassedRules | None] = {}
         self._config = str(segment.offset).encode()
 
     def covers(self, published_ms: int) -> bool:
@@ -154,12 +161,12 @@ class Decider:
             known = Verdict(UNMATCHED, (), (), attributes, relabels=relabels)
         elif rules.readers:
             project = self._codec.projector(rules.fields)
-            known = _Event(rules, attributes, relabels, redrive, project, {})
+            known = _Event(rules, attributes, relabels, redrive, project, {}, {})
         else:
             errors: list[Failure] = []
-            matching = match(rules, attributes, dict, errors)
+            matching = match(rules.index, attributes, dict, errors)
             known = self._verdict(
-                _Event(rules, attributes, relabels, redrive, no_fields, {}), matching, errors
+                _Event(rules, attributes, relabels, redrive, no_fields, {}, {}), matching, errors
             )
         if redriven is not None:
             return known  # Few, and which copies are wanted is each one's own.
@@ -169,12 +176,71 @@ class Decider:
         return known
 
     def _by_fields(self, event: _Event, record: Record) -> Verdict:
-        errors: list[Failure] = []
         value = record.value or b""
-        if event.rules.index.reads_fields:
-            matching = match(event.rules, event.attributes, dict, errors, event.project(value))
-        else:
-            matching = match(event.rules, event.attributes, lambda: event.project(value), errors)
+        header = value[:HEADER_BYTES]
+        by_class = event.by_class.get(header)
+        if by_class is None:
+            return self._first(event, header, value)
+        classes = by_class.classes(value)
+        if classes is None:
+            return self._by_value(event, value)
+        if by_class.rules.rest is not None:
+            return self._with_rest(event, by_class, by_class.rules.rest, classes, value)
+        verdict = by_class.verdicts.get(classes)
+        if verdict is None:
+            verdict = self._by_value(event, value)
+            if not verdict.decision.errors:
+                by_class.remember(classes, verdict)
+        return verdict
+
+    def _first(self, event: _Event, header: bytes, value: bytes) -> Verdict:
+        """Decide an event, and note whether classes can decide the next of its attributes and its schema.
+
+        Whether an event is decoded at all is for its attributes to say, so it is the same for all of them.
+        """
+        decoded = False
+
+        def project() -> dict[str, Any]:
+            nonlocal decoded
+            decoded = True
+            return event.project(value)
+
+        verdict = self._matched(event, event.rules.index, project)
+        if decoded:
+            known = (event.rules, header)
+            if known not in self._classed:
+                if len(self._classed) >= MAX_SCHEMAS:
+                    self._classed.clear()
+                self._classed[known] = ClassedRules.of(event.rules, header, self._codec)
+            rules = self._classed[known]
+            if rules is not None:
+                if len(event.by_class) >= MAX_SCHEMAS:
+                    event.by_class.clear()
+                event.by_class[header] = ByClass(rules)
+        return verdict
+
+    def _with_rest(
+        self, event: _Event, by_class: ByClass, rest: Index[Route], classes: bytes, value: bytes
+    ) -> Verdict:
+        """Decide the rules that classes do not decide one by one, beside the others."""
+        matching = by_class.matching.get(classes)
+        if matching is None:
+            errors: list[Failure] = []
+            matching = match(by_class.rules.index, event.attributes, lambda: event.project(value), errors)
+            if errors:
+                return self._by_value(event, value)
+            by_class.remember_matching(classes, matching)
+        return self._matched(event, rest, lambda: by_class.rules.project(value), matching)
+
+    def _by_value(self, event: _Event, value: bytes) -> Verdict:
+        return self._matched(event, event.rules.index, lambda: event.project(value))
+
+    def _matched(
+        self, event: _Event, index: Index[Route], fields: Callable[[], dict[str, Any]], matching: int = 0
+    ) -> Verdict:
+        """Return the verdict by the rules of `index`, beside those that match already."""
+        errors: list[Failure] = []
+        matching |= match(index, event.attributes, fields, errors)
         verdict = None if errors else event.verdicts.get(matching)
         if verdict is None:
             verdict = self._verdict(event, matching, errors)

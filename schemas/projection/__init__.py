@@ -7,20 +7,29 @@ Encoding: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastavro.schema import expand_schema
 
 from fleet import native
-from schemas.projection.program import ProgramWriter
+from schemas.projection.classify import MAX_PATHS, Classes, Classifier, ClassWriter, UnclassedError
+from schemas.projection.program import FieldWriter
 from schemas.projection.source import SourceWriter
 from schemas.projection.walk import Projection, ProjectionError
 
 if TYPE_CHECKING:
     from schemas.projection.walk import Walk, Wanted
 
-__all__ = ["Projection", "ProjectionError", "compile_projection"]
+__all__ = [
+    "Classes",
+    "Classifier",
+    "Projection",
+    "ProjectionError",
+    "UnclassedError",
+    "compile_classifier",
+    "compile_projection",
+]
 
 _compiled = native.load("schemas.projection._run")
 
@@ -36,11 +45,38 @@ def compile_projection(schema: Any, wanted: Collection[str]) -> Projection:
         ProjectionError: The schema is no record, or refers to itself; the function raises it, or
             IndexError, or what fastavro raises, for bytes that are not of the schema.
     """
-    return projected(SourceWriter() if _compiled is None else ProgramWriter(_compiled), schema, wanted)
+    return projected(SourceWriter() if _compiled is None else FieldWriter(_compiled), schema, wanted)
 
 
-def projected(writer: Walk[Any], schema: Any, wanted: Collection[str]) -> Projection:
+def projected(writer: SourceWriter | FieldWriter, schema: Any, wanted: Collection[str]) -> Projection:
     """Return what `compile_projection` does, written by `writer`."""
+    _write(writer, schema, wanted)
+    return writer.compiled()
+
+
+def compile_classifier(schema: Any, tests: Mapping[str, Classes]) -> Classifier | None:
+    """Return ``function(value, start)`` that gives the classes of the fields of `tests`, a byte each.
+
+    It gives None for a value whose classes cannot be told; None is returned without the compiled module.
+
+    Args:
+        schema: The writer's schema, a record.
+        tests: The tests by path, ``payer.id``: 64 at most, none within another.
+
+    Raises:
+        UnclassedError: Values of a field have no classes, in this schema.
+        ProjectionError: As `compile_projection`.
+    """
+    if _compiled is None:
+        return None
+    if len(tests) > MAX_PATHS:
+        raise ProjectionError("more fields are tested than can be classed")
+    writer = ClassWriter(_compiled, tests)
+    _write(writer, schema, tests)
+    return writer.classifier()
+
+
+def _write(writer: Walk[Any], schema: Any, wanted: Collection[str]) -> None:
     try:
         expanded: Any = expand_schema(schema)
     except RecursionError:
@@ -48,7 +84,6 @@ def projected(writer: Walk[Any], schema: Any, wanted: Collection[str]) -> Projec
     if not isinstance(expanded, dict) or expanded.get("type") != "record":
         raise ProjectionError("the schema is no record")
     writer.fields(expanded["fields"], _nested(wanted), writer.target)
-    return writer.compiled()
 
 
 def _nested(names: Collection[str]) -> Wanted:

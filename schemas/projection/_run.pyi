@@ -20,9 +20,19 @@ class Op:
     CALL: int
     OPEN: int
     CLOSE: int
+    CLASS: int
+    BOOLEAN_CLASS: int
+    TEXT_CLASS: int
+    LONG_CLASS: int
+    DECIMAL_CLASS: int
+    ENUM_CLASS: int
 
 class Program:
     def __init__(
-        self, code: list[int], constants: tuple[Any, ...], fail: Callable[[bytes, int], Never]
+        self,
+        code: list[int],
+        constants: tuple[Any, ...],
+        fail: Callable[[bytes, int], Never],
+        slots: int = 0,
     ) -> None: ...
-    def __call__(self, value: bytes, start: int) -> dict[str, Any]: ...
+    def __call__(self, value: bytes, start: int) -> Any: ...

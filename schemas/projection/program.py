@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from schemas.projection.walk import Projection, Walk, Wanted, decimal_of, fail
 
+Target = TypeVar("Target")
 
-class ProgramWriter(Walk[int]):
-    """Writes the program, an operation at a time; a target is the place of its name among the constants.
+
+class ProgramWriter(Walk[Target], Generic[Target]):
+    """Writes a program, an operation at a time, that steps over what is not wanted.
 
     Args:
         compiled: The module that runs it.
@@ -22,10 +24,8 @@ class ProgramWriter(Walk[int]):
         self._code: list[int] = []
         self._constants: list[Any] = []
 
-    def compiled(self) -> Projection:
-        """See `Walk.compiled`."""
-        program: Projection = self._run.Program([*self._code, self._op.END], tuple(self._constants), fail)
-        return program
+    def _program(self, slots: int = 0) -> Any:
+        return self._run.Program([*self._code, self._op.END], tuple(self._constants), fail, slots)
 
     def _write(self, *code: int) -> None:
         self._code += code
@@ -33,34 +33,6 @@ class ProgramWriter(Walk[int]):
     def _bind(self, constant: Any) -> int:
         self._constants.append(constant)
         return len(self._constants) - 1
-
-    def target(self, name: str) -> int:
-        """See `Walk.target`."""
-        return self._bind(name)
-
-    def record(self, target: int, fields: list[Any], wanted: Wanted, depth: int) -> None:
-        """See `Walk.record`."""
-        self._write(self._op.OPEN, target)
-        self.fields(fields, wanted, self._bind, depth)
-        self._write(self._op.CLOSE)
-
-    def plain(self, target: int, schema: Any, kind: str) -> None:
-        """See `Walk.plain`."""
-        op = self._op
-        if kind == "enum":
-            self._write(op.ENUM, target, self._bind(tuple(schema["symbols"])))
-            return
-        reads = {"null": op.NONE, "boolean": op.BOOLEAN, "string": op.TEXT, "bytes": op.RAW}
-        self._write(reads.get(kind, op.LONG), target)
-
-    def decimal(self, target: int, schema: Any) -> None:
-        """See `Walk.decimal`."""
-        rounded = self._bind(decimal_of(schema))
-        self._write(self._op.DECIMAL, target, schema.get("scale", 0), schema["precision"], rounded)
-
-    def call(self, target: int, reader: Callable[[bytes, int], tuple[Any, int]]) -> None:
-        """See `Walk.call`."""
-        self._write(self._op.CALL, target, self._bind(reader))
 
     def fixed(self, size: int) -> None:
         """See `Walk.fixed`."""
@@ -99,3 +71,40 @@ class ProgramWriter(Walk[int]):
         else:
             self._write(self._op.AGAIN, depth, first, start)
         self._code[start + 2] = len(self._code)
+
+
+class FieldWriter(ProgramWriter[int]):
+    """Writes a projection; a target is the place of its name among the constants."""
+
+    def compiled(self) -> Projection:
+        """See `Walk.compiled`."""
+        program: Projection = self._program()
+        return program
+
+    def target(self, name: str) -> int:
+        """See `Walk.target`."""
+        return self._bind(name)
+
+    def record(self, target: int, fields: list[Any], wanted: Wanted, depth: int) -> None:
+        """See `Walk.record`."""
+        self._write(self._op.OPEN, target)
+        self.fields(fields, wanted, self._bind, depth)
+        self._write(self._op.CLOSE)
+
+    def plain(self, target: int, schema: Any, kind: str) -> None:
+        """See `Walk.plain`."""
+        op = self._op
+        if kind == "enum":
+            self._write(op.ENUM, target, self._bind(tuple(schema["symbols"])))
+            return
+        reads = {"null": op.NONE, "boolean": op.BOOLEAN, "string": op.TEXT, "bytes": op.RAW}
+        self._write(reads.get(kind, op.LONG), target)
+
+    def decimal(self, target: int, schema: Any) -> None:
+        """See `Walk.decimal`."""
+        rounded = self._bind(decimal_of(schema))
+        self._write(self._op.DECIMAL, target, schema.get("scale", 0), schema["precision"], rounded)
+
+    def call(self, target: int, reader: Callable[[bytes, int], tuple[Any, int]]) -> None:
+        """See `Walk.call`."""
+        self._write(self._op.CALL, target, self._bind(reader))

@@ -38,10 +38,6 @@ class Walk(ABC, Generic[Target]):
         self._types = 0
 
     @abstractmethod
-    def compiled(self) -> Projection:
-        """Return the projection that was written."""
-
-    @abstractmethod
     def target(self, name: str) -> Target:
         """Return where the value of a field of the record goes."""
 

@@ -47,10 +47,9 @@ class TypeRules:
         readers: How many of them read fields.
         is_plain: Whether each stands by itself: no groups, no defaults.
         sources: Their sources, types and patterns.
-        shares: Whether several of them may decode an event.
     """
 
-    __slots__ = ("fields", "index", "is_plain", "readers", "routes", "shares", "sources")
+    __slots__ = ("fields", "index", "is_plain", "readers", "routes", "sources")
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.routes = tuple(Route(rule, rule.compiled, 1 << number) for number, rule in enumerate(rules))
@@ -60,7 +59,6 @@ class TypeRules:
         self.readers = sum(condition.reads_fields for condition in conditions)
         self.sources = tuple(sorted({route.rule.source for route in self.routes}))
         self.is_plain = not any(route.rule.group or route.rule.default for route in self.routes)
-        self.shares = self.readers > 1 and not self.index.reads_fields
 
 
 class RuleSet:
@@ -146,7 +144,7 @@ class RuleSet:
         if found is None:
             return UNMATCHED
         errors: list[Failure] = []
-        return decision(found, match(found, attributes, fields, errors), attributes, errors)
+        return decision(found, match(found.index, attributes, fields, errors), attributes, errors)
 
 
 def _attributes_read(rule: Rule) -> frozenset[str]:
@@ -156,28 +154,24 @@ def _attributes_read(rule: Rule) -> frozenset[str]:
 
 
 def match(
-    rules: TypeRules,
+    index: Index[Route],
     attributes: Mapping[str, str],
     fields: Callable[[], Mapping[str, Any]],
     errors: list[Failure],
-    event: Mapping[str, Any] | None = None,
 ) -> int:
     """Return which rules match one event, a bit for each; `decision` makes a decision of it.
 
     Args:
-        rules: The rules of the event's type.
+        index: The rules.
         attributes: As of `RuleSet.decide`.
         fields: As of `RuleSet.decide`.
         errors: Rules that could not be decided are added to it.
-        event: The decoded event, where it is decoded already: `fields` is not called then.
 
     Raises:
         EventfleetError: Whatever `fields` raises; no rule is decided then.
     """
-    index = rules.index
-    if event is None and index.reads_fields:
-        event = fields()
-    if rules.shares:
+    event = fields() if index.reads_fields else None
+    if event is None:
         fields = _once(fields)
     matching = 0
     for rule, condition, bit in index.candidates(attributes, event):

@@ -19,14 +19,14 @@ from fleet.errors import PermanentError, TransientError
 from schemas.catalogue import CATALOGUE, load_avsc
 from schemas.codec import Codec
 from schemas.projection import ProjectionError, projected
-from schemas.projection.program import ProgramWriter
+from schemas.projection.program import FieldWriter
 from schemas.projection.source import SourceWriter
 from tests.support.avro import distinct, encoded, outcome, records, same, types
 
 _compiled: Any = native.load("schemas.projection._run")
 WRITERS: list[Callable[[], Any]] = [SourceWriter]
 if _compiled is not None:
-    WRITERS.append(lambda: ProgramWriter(_compiled))
+    WRITERS.append(lambda: FieldWriter(_compiled))
 each_writer = pytest.mark.parametrize("writer", WRITERS, ids=["Python", "compiled"][: len(WRITERS)])
 
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from fleet import native
 from schemas.projection import ProjectionError, projected
-from schemas.projection.program import ProgramWriter
+from schemas.projection.program import FieldWriter
 from schemas.projection.source import SourceWriter
 from tests.support.avro import distinct, encoded, outcome, records, same, types
 
 _compiled: Any = native.load("schemas.projection._run")
 WRITERS: list[Callable[[], Any]] = [SourceWriter]
 if _compiled is not None:
-    WRITERS.append(lambda: ProgramWriter(_compiled))
+    WRITERS.append(lambda: FieldWriter(_compiled))
 each_writer = pytest.mark.parametrize("writer", WRITERS, ids=["Python", "compiled"][: len(WRITERS)])
 needs_compiled = pytest.mark.skipif(_compiled is None, reason="not compiled here")
 
