@@ -39,7 +39,12 @@ def new_app(config: Settings | None = None) -> LaneApp:
     ]
     app.lane.closing.append(registry.close)
     declare = app.lane_agent(
-        name=NAME, sources=[SOURCE], tables=tables, ready=aggregator.ready, prepare=aggregator.prepare
+        name=NAME,
+        sources=[SOURCE],
+        tables=tables,
+        redrive=True,
+        ready=aggregator.ready,
+        prepare=aggregator.prepare,
     )
     declare(aggregator.process)
     add_views(app, tables[0])

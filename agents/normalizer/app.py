@@ -21,7 +21,12 @@ def new_app(config: Settings | None = None) -> LaneApp:
     app.lane.closing.append(registry.close)
     # A file may hold thousands of claims: few files a transaction.
     declare = app.lane_agent(
-        name=NAME, sources=[SOURCE], ready=normalizer.ready, max_chunk_records=20, max_fetch_bytes=8 << 20
+        name=NAME,
+        sources=[SOURCE],
+        redrive=True,
+        ready=normalizer.ready,
+        max_chunk_records=20,
+        max_fetch_bytes=8 << 20,
     )
     declare(normalizer.process)
     return app

@@ -31,6 +31,7 @@ def new_app(config: Settings | None = None) -> LaneApp:
     declare = app.lane_agent(
         name=NAME,
         sources=list(SOURCES),
+        redrive=True,
         tables=[counts],
         ready=rules.ready,
         prepare=router.prepare,

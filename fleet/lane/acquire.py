@@ -10,7 +10,8 @@ from fleet.lane.at_least_once import AtLeastOnce
 from fleet.lane.bounded import bounded
 from fleet.lane.clients import assign_at, discard, new_reader
 from fleet.lane.errors import Halted
-from fleet.lane.loader import load
+from fleet.lane.inbox import Inbox
+from fleet.lane.loader import COMMIT_MARKER, load
 from fleet.lane.transaction import Transactor
 from fleet.lane.versions import committed_offsets
 
@@ -37,6 +38,7 @@ class Hold:
         next: Next source offset of each source partition; moved by a confirmed commit only.
         tables: Store of committed rows by table name.
         changelogs: Changelog topic by table name.
+        inbox: The partition of the agent's inbox, if it has one.
         loaded: Changelog records that were read to bring the stores up to date.
     """
 
@@ -52,6 +54,8 @@ class Hold:
             transactional_id = context.version.transactional_id(agent.name, partition)
             self.transactor = Transactor(context.config, context.group, transactional_id)
         self.reader = new_reader(context.config, max_fetch_bytes=agent.max_fetch_bytes)
+        inbox = TopicPartition(agent.inbox, partition)
+        self.inbox = Inbox(self.reader, inbox) if agent.inbox else None
         self.next: dict[TopicPartition, int] = {}
         self.tables: dict[str, Store] = {}
         self.changelogs = {table: context.changelog(table) for table in agent.tables}
@@ -72,15 +76,29 @@ class Hold:
         return sum(self._lag(tp) for tp in self.sources)
 
     def _lag(self, tp: TopicPartition) -> int:
-        end = self.reader.last_stable_offset(tp)
-        state = self.reader._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
-        position = state._position if state is not None else None  # noqa: SLF001
+        end, position = self._end(tp), self._position(tp)
         at = self.next.get(tp, 0) if position is None else max(position, self.next.get(tp, 0))
         return max(0, (end or 0) - at)
 
+    def _end(self, tp: TopicPartition) -> int | None:
+        if self.inbox is not None and tp == self.inbox.tp:
+            return self.inbox.end
+        end: int | None = self.reader.last_stable_offset(tp)
+        return end
+
+    def _position(self, tp: TopicPartition) -> int | None:
+        state = self.reader._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
+        position: int | None = state._position if state is not None else None  # noqa: SLF001
+        return position
+
+    def look_at_inbox(self) -> None:
+        """Read the inbox while something is in it."""
+        if self.inbox is not None:
+            self.inbox.turn(self._position(self.inbox.tp))
+
     def caught_up(self) -> bool:
         """Return whether the reader knows the last stable offset of every source and stands there."""
-        known = all(self.reader.last_stable_offset(tp) is not None for tp in self.sources)
+        known = all(self._end(tp) is not None for tp in self.sources)
         return self.ready and known and self.lag() == 0
 
     def rows(self) -> int:
@@ -126,8 +144,13 @@ async def acquire(hold: Hold) -> None:
     begins = await bounded(hold.reader.beginning_offsets(hold.sources), limit_s, "reading source offsets")
     ends = await bounded(hold.reader.end_offsets(hold.sources), limit_s, "reading source offsets")
     for tp in hold.sources:
-        hold.next[tp] = start_offset(tp, committed[tp], hold.tables, begins[tp], ends[tp])
-    await bounded(assign_at(hold.reader, hold.next), limit_s, "taking the position")
+        is_inbox = hold.inbox is not None and tp == hold.inbox.tp
+        hold.next[tp] = start_offset(tp, committed[tp], hold.tables, begins[tp], ends[tp], is_inbox=is_inbox)
+    paused = []
+    if hold.inbox is not None:
+        hold.inbox.end = ends[hold.inbox.tp]
+        paused.append(hold.inbox.tp)
+    await bounded(assign_at(hold.reader, hold.next, paused), limit_s, "taking the position")
     hold.ready = True
 
 
@@ -155,7 +178,13 @@ async def _load_tables(hold: Hold) -> None:
 
 
 def start_offset(
-    tp: TopicPartition, committed: int | None, tables: Mapping[str, Store], begin: int, end: int
+    tp: TopicPartition,
+    committed: int | None,
+    tables: Mapping[str, Store],
+    begin: int,
+    end: int,
+    *,
+    is_inbox: bool = False,
 ) -> int:
     """Return where to go on, or refuse where going on would lose or repeat events.
 
@@ -165,6 +194,8 @@ def start_offset(
         tables: Store of each table, brought to the end of its changelog.
         begin: First offset that the source still has.
         end: Last stable offset of the source.
+        is_inbox: Whether it is the agent's inbox. An agent may get one later, and only
+            transactions write to it.
 
     Raises:
         Halted: The group's offset, the tables' offset and the source do not agree.
@@ -172,11 +203,14 @@ def start_offset(
     where = f"{tp.topic}/{tp.partition}"
     for table, store in tables.items():
         stands_at = store.offsets.get(tp.topic)
-        if stands_at != committed or (stands_at is None and any(True for _ in store.items())):
+        unknown = stands_at is None and not is_inbox
+        if stands_at != committed or (unknown and any(True for _ in store.items())):
             message = f"table {table} stands at offset {stands_at} of {where}, the group at {committed}"
             raise Halted(message, hint="see `eventfleet state show`, then `eventfleet state adopt`")
     if committed is None:
         return begin
+    if is_inbox and committed == begin - COMMIT_MARKER == end - COMMIT_MARKER:
+        return begin  # All that was in it was read, and then deleted with its commit marker.
     if committed < begin:
         message = f"{where}: offsets {committed} to {begin - 1} were deleted before they were processed"
         raise Halted(

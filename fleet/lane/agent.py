@@ -40,6 +40,7 @@ class LaneAgent:
     Attributes:
         name: Name of the agent; part of its transactional ids, so never change it.
         sources: Co-partitioned source topics; the task of partition p reads p of each.
+        inbox: The one of them through which dead letters come back (`fleet.lane.inbox`), or empty.
         process: Pure function over (chunk, state) that yields effects. It must give the same
             result however its input is cut into chunks, and may be called again for a chunk
             whose transaction did not commit.
@@ -72,6 +73,7 @@ class LaneAgent:
     event_time: Callable[[Record], int | None] | None = None
     tables: tuple[str, ...] = ()
     dead_letters: str
+    inbox: str = ""
     prepare: Prepare = _nothing_to_prepare
     ready: Callable[[], Awaitable[None]] = _ready_at_once
     config: Callable[[], Any] = _no_config

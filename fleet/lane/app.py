@@ -16,6 +16,7 @@ from fleet.lane.agent import LaneAgent
 from fleet.lane.assignor import LaneAssignor
 from fleet.lane.config import LaneConfig
 from fleet.lane.dead_letter_limit import DeadLetterLimit
+from fleet.lane.inbox import INBOX_PREFIX
 from fleet.lane.lane import Lane
 from fleet.lane.repartition import PURGE_EVERY_S, Repartition
 from fleet.lane.routing import LaneRouter
@@ -141,6 +142,7 @@ class LaneApp(faust.App):
         name: str,
         sources: Sequence[str | Repartition],
         tables: list[LaneTable] | None = None,
+        redrive: bool = False,
         **options: Any,
     ) -> Callable[[Process], Process]:
         """Declare a lane agent: a pure function over (chunk, state) that yields effects.
@@ -149,12 +151,16 @@ class LaneApp(faust.App):
             name: Name of the agent; never change it.
             sources: Co-partitioned source topics, each read by this agent of the app alone.
             tables: Tables that the agent owns.
+            redrive: Whether dead letters can be sent to it again: it then reads the topic
+                ``fleet.redrive.<name>`` too, which has as many partitions as its sources.
             options: See `LaneAgent`; ``dead_letters`` is ``fleet.dead-letters.<name>`` by default.
 
         Raises:
             FatalError: Another agent of the app reads one of the sources.
         """
         topics = tuple(each.topic if isinstance(each, Repartition) else each for each in sources)
+        inbox = f"{INBOX_PREFIX}{name}" if redrive else ""
+        topics += (inbox,) if inbox else ()
         self.lane.refuse_shared(name, topics)
 
         def declare(process: Process) -> Process:
@@ -163,6 +169,7 @@ class LaneApp(faust.App):
                 sources=topics,
                 process=process,
                 tables=tuple(table.name for table in tables or ()),
+                inbox=inbox,
                 **{**self._agent_defaults, "dead_letters": f"fleet.dead-letters.{name}", **options},
             )
             self.lane_topics.update(agent.sources)

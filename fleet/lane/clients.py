@@ -17,7 +17,7 @@ from fleet.lane.errors import Lost
 from fleet.lane.fetched import use_light_records
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from aiokafka.structs import TopicPartition
 
@@ -78,8 +78,12 @@ def new_reader(config: LaneConfig, *, max_fetch_bytes: int = 2 << 20) -> AIOKafk
     )
 
 
-async def assign_at(reader: AIOKafkaConsumer, at: Mapping[TopicPartition, int]) -> None:
+async def assign_at(
+    reader: AIOKafkaConsumer, at: Mapping[TopicPartition, int], paused: Collection[TopicPartition] = ()
+) -> None:
     """Let `reader` read from exactly these offsets: the one way that anything here is assigned.
+
+    Those in `paused` are not read before they are resumed.
 
     Raises:
         Lost: It stands elsewhere.
@@ -89,6 +93,7 @@ async def assign_at(reader: AIOKafkaConsumer, at: Mapping[TopicPartition, int]) 
         # Explicit, with nothing awaited since the assignment: seek_to_beginning loses to a
         # reset in flight and then reads nothing (engine trap 8).
         reader.seek(tp, offset)
+    reader.pause(*paused)
     for tp, offset in at.items():
         if await reader.position(tp) != offset:
             where = f"{tp.topic}/{tp.partition}"

@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from fleet.lane.effects import DeadLetter
 
 PREFIX = "fleet_dl_"
+ATTEMPT = "attempt"
+RULE_HEADER = "fleet_rule"
 MAX_DETAIL_CHARS = 500
 
 
 def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes]]:
     """Return the original headers followed by why and where the record failed.
 
-    The added headers are ``reason``, ``step``, ``detail``, ``agent``, and the source
-    coordinates ``topic``, ``partition``, ``offset`` and ``timestamp`` (epoch ms), each
-    with the prefix ``fleet_dl_`` and as UTF-8 text.
+    The added headers are ``reason``, ``step``, ``detail``, ``agent``, the source
+    coordinates ``topic``, ``partition``, ``offset`` and ``timestamp`` (epoch ms), and ``attempt``, 1
+    where the record was never sent again; ``rule`` where a routing rule was at work. Each has
+    the prefix ``fleet_dl_`` and is UTF-8 text.
     """
     record = letter.record
     added = {
@@ -34,7 +37,10 @@ def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes
         "partition": record.partition,
         "offset": record.offset,
         "timestamp": record.timestamp,
+        ATTEMPT: getattr(record, ATTEMPT, 1),
     }
+    if letter.rule:
+        added["rule"] = letter.rule
     headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
     headers.extend((PREFIX + name, str(value).encode(errors="replace")) for name, value in added.items())
     headers.extend(letter.added)

@@ -12,6 +12,7 @@ from fleet.lane.bounded import background_done, in_background
 from fleet.lane.context import same_partitions
 from fleet.lane.expansion import ExpansionWatch
 from fleet.lane.generations import Generations
+from fleet.lane.inbox import watch_inboxes
 from fleet.lane.progress import Status
 from fleet.lane.running import STOP_LIMIT_S, RunningTasks
 from fleet.lane.standby import Standbys
@@ -135,7 +136,8 @@ class LaneHost:
         self._served.add(name)
         if not self._watches:
             expansion = self._expansion.run(lambda: list(self.agents.values()), self._end_all)
-            self._watches = [asyncio.ensure_future(watch) for watch in (self._watch_progress(), expansion)]
+            watches = (self._watch_progress(), expansion, watch_inboxes(self._tasks.with_inbox))
+            self._watches = [asyncio.ensure_future(watch) for watch in watches]
         self._reconcile()
         try:
             await asyncio.Event().wait()

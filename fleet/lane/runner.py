@@ -14,6 +14,7 @@ from fleet.errors import FatalError, TransientError
 from fleet.lane import building, metrics, staging
 from fleet.lane.errors import Halted, Lost
 from fleet.lane.firing import Firing
+from fleet.lane.inbox import redriven
 from fleet.lane.intake import FETCH_TIMEOUT_MS, Intake
 from fleet.lane.pace import Pace
 from fleet.lane.progress import Progress, Status
@@ -82,7 +83,12 @@ class Runner:
                     self._nothing_came()
                 for tp, records in fetched.items():
                     if waiting := self._hold.from_next(tp, records):
-                        await self._process(tp, waiting)
+                        await self._process(tp, self._seen(tp, waiting))
+                self._hold.look_at_inbox()
+
+    def _seen(self, tp: TopicPartition, records: list[Any]) -> list[Any]:
+        """Return records as the agent is to see them."""
+        return [redriven(record) for record in records] if tp.topic == self._agent.inbox else records
 
     async def _fire(self) -> int:
         """Fire the timers that are due; return for how long to wait for records, then to look again.
@@ -237,7 +243,9 @@ class Runner:
         done = len(records) - stage.left
         if tp is None or not done:
             return dict(self._hold.next)
-        return {**self._hold.next, tp: records[done - 1].offset + 1}
+        last: Any = records[done - 1]
+        offset = last.inbox_offset if tp.topic == self._agent.inbox else last.offset
+        return {**self._hold.next, tp: offset + 1}
 
     def _computed(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from fleet.lane.acquire import Hold
     from fleet.lane.store import Store
     from fleet.lane.task import Task
 
@@ -83,6 +84,11 @@ class RunningTasks:
             for task in self
             if task.hold is not None and task.hold.ready and table in task.hold.tables
         }
+
+    def with_inbox(self) -> list[Hold]:
+        """Return the holds, ready ones, that have an inbox."""
+        holds = [task.hold for task in self]
+        return [hold for hold in holds if hold is not None and hold.ready and hold.inbox is not None]
 
     def describe(self) -> list[dict[str, Any]]:
         """Return them as JSON-serialisable rows."""

@@ -117,7 +117,8 @@ async def look(host: LaneHost, agent: LaneAgent, partition: int) -> Standing:
     for tp in sources:
         position = positions[tp]
         committed = None if position is None else position.offset
-        differs = elsewhere or _difference(tp, committed, stores, begins[tp], ends[tp])
+        is_inbox = tp.topic == agent.inbox
+        differs = elsewhere or _difference(tp, committed, stores, begins[tp], ends[tp], is_inbox=is_inbox)
         found[tp] = Source(committed, begins[tp], ends[tp], differs)
     tables = {table: TableAt(store.offsets, len(store)) for table, store in stores.items()}
     return Standing(agent.name, found, tables)
@@ -133,10 +134,16 @@ async def _elsewhere(host: LaneHost, agent: LaneAgent, partition: int) -> str:
 
 
 def _difference(
-    tp: TopicPartition, committed: int | None, tables: Mapping[str, Store], begin: int, end: int
+    tp: TopicPartition,
+    committed: int | None,
+    tables: Mapping[str, Store],
+    begin: int,
+    end: int,
+    *,
+    is_inbox: bool,
 ) -> str:
     try:
-        start_offset(tp, committed, tables, begin, end)
+        start_offset(tp, committed, tables, begin, end, is_inbox=is_inbox)
     except Halted as error:
         return error.message
     return ""
@@ -171,6 +178,8 @@ def adoption(standing: Standing) -> Change:
         raise FatalError(message, hint="there is nothing to adopt")
     offsets, lines = {}, []
     for tp, source in standing.sources.items():
+        if {source.committed} == standing.of_tables(tp.topic) == {None} and not source.differs:
+            continue  # Nothing of it was processed yet.
         wanted = _adopted(standing, tp, source)
         if wanted != source.committed:
             offsets[tp] = wanted

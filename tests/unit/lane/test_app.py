@@ -46,6 +46,16 @@ def test_an_agent_reads_a_repartition_topic_like_any_source() -> None:
     assert app.lane_topics == {"redrive", "claims-by-provider-repartition"}
 
 
+def test_dead_letters_come_back_to_an_agent_that_says_so() -> None:
+    """It reads its inbox as one more source; others do not need such a topic."""
+    app = LaneApp("claims")
+    app.lane_agent(name="one", sources=["claims"], redrive=True)(_nothing)
+    app.lane_agent(name="two", sources=["payments"])(_nothing)
+    one, two = app.lane.host.agents["one"], app.lane.host.agents["two"]
+    assert (one.sources, one.inbox) == (("claims", "fleet.redrive.one"), "fleet.redrive.one")
+    assert (two.sources, two.inbox) == (("payments",), "")
+
+
 def test_two_agents_of_an_app_cannot_read_one_topic() -> None:
     """The app's group has one offset of it: both would move it. The message names all three."""
     app = LaneApp("claims")

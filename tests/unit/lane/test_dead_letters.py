@@ -28,7 +28,14 @@ def test_headers_name_reason_and_coordinates() -> None:
         "partition": "3",
         "offset": "42",
         "timestamp": "1700000000123",
+        "attempt": "1",
     }
+
+
+def test_a_rule_that_was_at_work_is_named() -> None:
+    """So that its owner finds the letters of it."""
+    letter = DeadLetter(RECORD, "condition_error", "condition", rule="big-claims@7")
+    assert reason_of(dead_letter_headers("router", letter))["rule"] == "big-claims@7"
 
 
 def test_original_headers_are_kept_byte_for_byte() -> None:

@@ -42,6 +42,34 @@ def test_goes_on_where_all_agree(
 
 
 @pytest.mark.parametrize(
+    ("committed", "tables", "begin", "end", "expected"),
+    [
+        pytest.param(None, {"t": MemoryStore(ROWS, {"other": 5})}, 0, 3, 0, id="an agent that got one later"),
+        pytest.param(5, {"t": at(5)}, 6, 6, 6, id="all read, and deleted with its commit marker"),
+        pytest.param(5, {"t": at(5)}, 0, 9, 5, id="something is in it"),
+    ],
+)
+def test_goes_on_in_an_inbox(
+    committed: int | None, tables: dict[str, MemoryStore], begin: int, end: int, expected: int
+) -> None:
+    """It is empty for months, and deleted from meanwhile; and agents with state get one."""
+    assert start_offset(TP, committed, tables, begin, end, is_inbox=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("committed", "begin", "end"),
+    [
+        pytest.param(5, 7, 7, id="a record may have been deleted"),
+        pytest.param(5, 6, 9, id="the deleted one is no end of a transaction"),
+    ],
+)
+def test_an_inbox_that_lost_a_record_halts(committed: int, begin: int, end: int) -> None:
+    """What was redriven and never processed is no less a loss than of any source."""
+    with pytest.raises(Halted, match="were deleted before they were processed"):
+        start_offset(TP, committed, {"t": at(committed)}, begin, end, is_inbox=True)
+
+
+@pytest.mark.parametrize(
     ("committed", "tables", "begin", "end", "said"),
     [
         pytest.param(None, {"t": at(50)}, 0, 100, "table t stands at offset 50", id="group offset expired"),
