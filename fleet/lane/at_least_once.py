@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiokafka.errors import TopicAuthorizationFailedError
+
 from fleet.lane.bounded import bounded
 from fleet.lane.clients import discard, new_producer
 from fleet.lane.errors import Lost
-from fleet.lane.transaction import deliver
+from fleet.lane.transaction import deliver, not_authorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +57,7 @@ class AtLeastOnce:
             Offset after the last record written, by (topic, partition).
 
         Raises:
+            NotAuthorized: Kafka does not let this producer write to some of the topics.
             Lost: Something failed, or the group has given the partition to another member.
         """
         try:
@@ -63,6 +66,8 @@ class AtLeastOnce:
             )
         except Lost:
             raise
+        except TopicAuthorizationFailedError as error:
+            raise not_authorized(error) from error
         except Exception as error:
             raise Lost(f"commit of {self._id} failed: {type(error).__name__}: {error}") from error
 

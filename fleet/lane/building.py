@@ -9,10 +9,13 @@ import orjson
 
 from fleet.errors import FatalError, PermanentError
 from fleet.lane.batches import RECORD_OVERHEAD_BYTES, Batches, record_bytes
-from fleet.lane.dead_letters import claim_checks, dead_letter_headers
-from fleet.lane.effects import DeadLetter, Effect, Forward, ForwardAll, Put
+from fleet.lane.dead_letters import PREFIX, RULE_HEADER, claim_checks, dead_letter_headers
+from fleet.lane.effects import DeadLetter, Effect, Emit, Forward, ForwardAll, Put
 from fleet.lane.partitioner import partition_of, partition_of_record
 from fleet.lane.store import DELETED, OFFSETS_KEY
+from fleet.lane.topics import GRANT
+
+CREATE = "create it with `eventfleet topics apply`"
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,9 +92,9 @@ def _with_outputs(
         info = topics.get(emit.topic)
         if isinstance(emit, ForwardAll):
             left = emit.singly() if info is None else batches.forward_all(info, emit)
-            refused += [_refusal(each, info) for each in left]
+            refused += [_refusal(each, info, topics) for each in left]
         elif info is None or not _is_added(emit, info, batches):
-            refused.append(_refusal(emit, info))
+            refused.append(_refusal(emit, info, topics))
     return batches, refused
 
 
@@ -135,8 +138,10 @@ def _partition_of(emit: Output, partitions: int) -> int:
     return int(getattr(emit.cause, "partition", 0) % partitions)
 
 
-def _refusal(emit: Output, info: TopicInfo | None) -> DeadLetter:
-    if info is None:
+def _refusal(emit: Output, info: TopicInfo | None, topics: Topics) -> DeadLetter:
+    if info is None and topics.is_refused(emit.topic):
+        reason, detail = "not_authorized", f"Kafka does not let this worker write to {emit.topic}"
+    elif info is None:
         reason, detail = "unknown_topic", f"target topic {emit.topic} does not exist"
     elif emit.partition is not None and not 0 <= emit.partition < info.partitions:
         reason = "unknown_partition"
@@ -150,7 +155,19 @@ def _refusal(emit: Output, info: TopicInfo | None) -> DeadLetter:
 def _set_aside(emit: Output, reason: str, detail: str) -> DeadLetter:
     if emit.cause is None:
         raise FatalError(f"agent output refused: {detail}", hint="give the effect its cause")
-    return DeadLetter(emit.cause, reason, "produce", detail)
+    rule = _rule_of(emit)
+    added = () if rule is None else ((f"{PREFIX}rule", rule),)
+    return DeadLetter(emit.cause, reason, "produce", detail, added)
+
+
+def _rule_of(emit: Output) -> bytes | None:
+    """Return the routing rule that made an output, not the one that made the record which it came of."""
+    try:
+        rule = dict(emit.added if isinstance(emit, Forward) else emit.headers).get(RULE_HEADER)
+        inherited = isinstance(emit, Emit) and rule == dict(emit.cause.headers).get(RULE_HEADER)
+    except (AttributeError, TypeError, ValueError):
+        return None  # Headers of wrong types.
+    return rule if isinstance(rule, bytes) and not inherited else None
 
 
 def _add_dead_letters(agent: LaneAgent, stage: Stage, topics: Topics, batches: Batches) -> None:
@@ -158,8 +175,7 @@ def _add_dead_letters(agent: LaneAgent, stage: Stage, topics: Topics, batches: B
         return
     info = topics.get(agent.dead_letters)
     if info is None:
-        message = f"{agent.name}: dead-letter topic {agent.dead_letters} does not exist"
-        raise FatalError(message, hint="create it with `eventfleet topics apply`")
+        raise _missing(f"{agent.name}: dead-letter", agent.dead_letters, topics, CREATE)
     for letter in stage.dead_letters:
         try:
             headers = dead_letter_headers(agent.name, letter)
@@ -169,6 +185,14 @@ def _add_dead_letters(agent: LaneAgent, stage: Stage, topics: Topics, batches: B
             raise FatalError(message, hint="give DeadLetter, and each Emit as its cause, a record") from error
         key, value, headers = _fitting(letter, headers, info)
         batches.add(agent.dead_letters, info, partition, key, value, tuple(headers))
+
+
+def _missing(what: str, topic: str, topics: Topics, create: str) -> FatalError:
+    """Return the error of a topic without which nothing can be committed."""
+    if topics.is_refused(topic):
+        message = f"{what} topic {topic}: Kafka does not let this worker write to it"
+        return FatalError(message, hint=GRANT)
+    return FatalError(f"{what} topic {topic} does not exist", hint=create)
 
 
 def _fitting(
@@ -197,8 +221,7 @@ def _add_changelogs(
         topic = changelogs[table]
         info = topics.get(topic)
         if info is None:
-            message = f"changelog topic {topic} does not exist"
-            raise FatalError(message, hint="restart the worker: it creates its changelogs")
+            raise _missing("changelog", topic, topics, "restart the worker: it creates its changelogs")
         batches.add_all(topic, info, partition, _changelog_rows(table, rows, info))
         batches.add(topic, info, partition, OFFSETS_KEY, orjson.dumps(dict(offsets)))
 

@@ -24,8 +24,8 @@ def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes
 
     The added headers are ``reason``, ``step``, ``detail``, ``agent``, the source
     coordinates ``topic``, ``partition``, ``offset`` and ``timestamp`` (epoch ms), and ``attempt``, 1
-    where the record was never sent again; ``rule`` where a routing rule was at work. Each has
-    the prefix ``fleet_dl_`` and is UTF-8 text.
+    where the record was never sent again; ``rule`` where a routing rule made the output that its
+    topic refused. Each has the prefix ``fleet_dl_`` and is UTF-8 text.
     """
     record = letter.record
     added = {
@@ -39,8 +39,6 @@ def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes
         "timestamp": record.timestamp,
         ATTEMPT: getattr(record, ATTEMPT, 1),
     }
-    if letter.rule:
-        added["rule"] = letter.rule
     headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
     headers.extend((PREFIX + name, str(value).encode(errors="replace")) for name, value in added.items())
     headers.extend(letter.added)

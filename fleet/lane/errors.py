@@ -13,6 +13,18 @@ class Fenced(Lost):
     """Another producer holds the task's transactional id: acquire again only in a new generation."""
 
 
+class NotAuthorized(Lost):
+    """Kafka does not let the worker write to some topics; the transaction did not commit.
+
+    Args:
+        topics: The topics.
+    """
+
+    def __init__(self, topics: frozenset[str]) -> None:
+        super().__init__(f"Kafka does not let this worker write to {', '.join(sorted(topics))}")
+        self.topics = topics
+
+
 class StoreError(Lost):
     """The store of a table partition cannot be opened, read or written."""
 

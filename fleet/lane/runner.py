@@ -12,7 +12,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from fleet.errors import FatalError, TransientError
 from fleet.lane import building, metrics, staging
-from fleet.lane.errors import Halted, Lost
+from fleet.lane.errors import Halted, Lost, NotAuthorized
 from fleet.lane.firing import Firing
 from fleet.lane.inbox import redriven
 from fleet.lane.intake import FETCH_TIMEOUT_MS, Intake
@@ -186,7 +186,12 @@ class Runner:
             raise failure
         self._letters.check(records, stage.dead_letters)
         started = time.monotonic()
-        written = await hold.transactor.commit(batches, after)
+        try:
+            written = await hold.transactor.commit(batches, after)
+        except NotAuthorized as error:
+            # Done again, the chunk makes dead letters of its outputs to them.
+            self._context.topics.refuse(error.topics)
+            raise
         metrics.COMMIT_SECONDS.labels(agent.name).observe(time.monotonic() - started)
         # Confirmed: only now does anything local change.
         hold.next = after

@@ -16,7 +16,7 @@ from fleet.lane import metrics
 from fleet.lane.acquire import Hold, acquire
 from fleet.lane.bounded import in_background
 from fleet.lane.dead_letter_limit import DeadLetterWatch
-from fleet.lane.errors import Fenced, Lost
+from fleet.lane.errors import Fenced, Lost, NotAuthorized
 from fleet.lane.membership import REJOIN_EVERY_S
 from fleet.lane.progress import Progress, Status
 from fleet.lane.runner import Runner
@@ -75,6 +75,9 @@ class Task:
             except Fenced as error:
                 self._lose(Status.FENCED, error)
                 await self._regain(generation)
+            except NotAuthorized as error:
+                # It is remembered: at once, or it would be forgotten again before the chunk is.
+                self._lose(Status.LOST, error)
             except FatalError as error:
                 self._halt(error)
                 rest_s = HALTED_SHARE * (time.monotonic() - started)

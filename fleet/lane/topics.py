@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 DELETE_RETENTION_MS = 86_400_000
 REMEMBERED_S = 300.0
+REFUSED_S = 30.0
+"""A topic that may not be written to is tried again after so long: each try costs a transaction."""
+
+GRANT = "grant its user DESCRIBE, and READ or WRITE, on it"
+
 UNKNOWN_TOPIC = 3
 INVALID_TOPIC = 17
+NOT_AUTHORIZED = 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Topics:
         self._opening = asyncio.Lock()
         self._known: dict[str, TopicInfo | None] = {}
         self._expires: dict[str, float] = {}
+        self._refused: dict[str, float] = {}
 
     async def admin(self) -> AIOKafkaAdminClient:
         """Return the shared admin client."""
@@ -79,8 +86,18 @@ class Topics:
             self._expires.pop(topic, None)
 
     def get(self, topic: str) -> TopicInfo | None:
-        """Return what `ensure` learnt of `topic`; None where it does not exist."""
+        """Return what `ensure` learnt of `topic`; None where it does not exist, or may not be used."""
         return self._known.get(topic)
+
+    def refuse(self, topics: Iterable[str]) -> None:
+        """Take note of topics that Kafka does not let this worker write to, for a while."""
+        until = time.monotonic() + REFUSED_S
+        for topic in topics:
+            self._known[topic], self._expires[topic], self._refused[topic] = None, until, until
+
+    def is_refused(self, topic: str) -> bool:
+        """Tell whether Kafka does not let this worker use `topic`, as far as known."""
+        return topic in self._refused
 
     def tombstones_ms(self, topic: str) -> int:
         """Return how long `topic` keeps a tombstone; Kafka's default where that is not known."""
@@ -90,7 +107,11 @@ class Topics:
     async def ensure(self, topics: Iterable[str]) -> None:
         """Learn of each topic that is not known or was looked up too long ago."""
         now = time.monotonic()
-        asked = [topic for topic in topics if self._expires.get(topic, 0.0) <= now]
+        asked = [
+            topic
+            for topic in topics
+            if self._expires.get(topic, 0.0) <= now and self._refused.get(topic, 0.0) <= now
+        ]
         if asked:
             await bounded(self._ask(asked), self._config.acquire_limit_s, "looking topics up")
 
@@ -110,9 +131,13 @@ class Topics:
         now = time.monotonic()
         async with self._client() as admin:
             found = await admin.describe_topics(asked)
+            refused = {each["topic"] for each in found if each["error_code"] == NOT_AUTHORIZED}
             partitions = {each["topic"]: _partitions(each) for each in found}
             limits = await self._limits(admin, [topic for topic, count in partitions.items() if count])
         for topic in asked:
+            self._refused.pop(topic, None)
+        self.refuse(refused)
+        for topic in set(asked) - refused:
             count = partitions.get(topic)
             self._known[topic] = None if not count else TopicInfo(count, *limits[topic])
             # A topic that is missing now may be created at any moment.
@@ -123,7 +148,11 @@ class Topics:
         if topics:
             asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
             for answer in await admin.describe_configs(asked):
-                for _code, _message, _type, topic, entries in answer.resources:
+                for code, message, _type, topic, entries in answer.resources:
+                    if code == NOT_AUTHORIZED:
+                        continue  # Whoever may write need not be one who may see that.
+                    if code:
+                        raise for_code(code)(message)
                     given = {entry[0]: entry[1] for entry in entries}
                     limits[topic] = int(given["max.message.bytes"]), int(given["delete.retention.ms"])
         return limits
@@ -154,6 +183,9 @@ class Topics:
         wanted = list(topics)
         await self.ensure(wanted)
         missing = [topic for topic in wanted if self.get(topic) is None]
+        if refused := [topic for topic in missing if self.is_refused(topic)]:
+            message = f"{by}: Kafka does not let this worker use topic {', '.join(refused)}"
+            raise FatalError(message, hint=GRANT)
         if missing:
             message = f"{by}: topic {', '.join(missing)} does not exist"
             raise FatalError(message, hint="create it with `eventfleet topics apply`")
@@ -192,7 +224,7 @@ class Topics:
 
 def _partitions(described: dict[str, Any]) -> int:
     """Return the partitions of a described topic, 0 where it does not exist."""
-    if described["error_code"] in (UNKNOWN_TOPIC, INVALID_TOPIC):
+    if described["error_code"] in (UNKNOWN_TOPIC, INVALID_TOPIC, NOT_AUTHORIZED):
         return 0
     if described["error_code"]:
         # A topic that is being made has no leader yet; it must not pass for a missing one.

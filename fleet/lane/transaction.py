@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
+from aiokafka.errors import InvalidProducerEpoch, ProducerFenced, TopicAuthorizationFailedError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from fleet.lane.bounded import bounded
 from fleet.lane.clients import discard, new_producer
-from fleet.lane.errors import Fenced, Lost
+from fleet.lane.errors import Fenced, Lost, NotAuthorized
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -62,6 +63,7 @@ class Transactor:
             broker did not tell.
 
         Raises:
+            NotAuthorized: Kafka does not let this producer write to some of the topics.
             Fenced: Another producer has the transactional id (or the coordinator is out of reach,
                 which the client reports in the same way).
             Lost: Anything else.
@@ -77,6 +79,9 @@ class Transactor:
         except FENCES as error:
             raise Fenced(f"{self._id} is fenced") from error
         except Exception as error:
+            cause = _ended_by(self._producer) or error
+            if isinstance(cause, TopicAuthorizationFailedError):
+                raise not_authorized(cause) from error
             raise Lost(f"transaction of {self._id} failed: {type(error).__name__}: {error}") from error
 
     async def _commit(
@@ -107,6 +112,7 @@ async def deliver(producer: AIOKafkaProducer, batches: Batches) -> Written:
             delivery = await producer.send_batch(builder, topic, partition=partition)
             delivery.add_done_callback(_noted)
             deliveries.append((delivery, builder.record_count()))
+    await _all_done([delivery for delivery, _ in deliveries], producer)
     written: Written = {}
     for delivery, records in deliveries:
         # The client commits although a batch failed (engine trap 1): check each one first.
@@ -114,6 +120,45 @@ async def deliver(producer: AIOKafkaProducer, batches: Batches) -> Written:
         if sent.offset >= 0:  # Not told of a batch that had arrived before the client tried again.
             written[sent.topic, sent.partition] = sent.offset + records
     return written
+
+
+async def _all_done(deliveries: list[Future[Any]], producer: AIOKafkaProducer) -> None:
+    """Wait until all have ended, one has failed, or the transaction has.
+
+    Where Kafka refuses a partition in a transaction, the client tells the transaction alone; the
+    batches then wait for ever.
+    """
+    if not deliveries:
+        return
+    delivered = asyncio.gather(*deliveries)
+    delivered.add_done_callback(_noted)
+    waiter = _transaction(producer)
+    waits: set[Future[Any]] = {delivered} if waiter is None else {delivered, waiter}
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    if delivered.done():
+        delivered.result()
+    elif waiter is not None:
+        waiter.result()
+
+
+def _transaction(producer: AIOKafkaProducer) -> Future[Any] | None:
+    """Return the end of the transaction under way, None where the producer has none."""
+    manager = producer._txn_manager  # noqa: SLF001 - no public way to learn of it
+    return None if manager is None else manager._transaction_waiter  # noqa: SLF001
+
+
+def _ended_by(producer: AIOKafkaProducer) -> BaseException | None:
+    """Return the error that ended the transaction, whatever the client raised after it."""
+    transaction = _transaction(producer)
+    if transaction is None or not transaction.done() or transaction.cancelled():
+        return None
+    return transaction.exception()
+
+
+def not_authorized(error: TopicAuthorizationFailedError) -> NotAuthorized:
+    """Return the client's error as the lane's: it names one topic or several."""
+    named = error.args[0] if error.args else ()
+    return NotAuthorized(frozenset([named] if isinstance(named, str) else named))
 
 
 def _noted(delivery: Future[Any]) -> None:

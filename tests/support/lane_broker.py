@@ -54,15 +54,15 @@ class Broker:
     service: Service
 
     @classmethod
-    def of(cls, settings: Settings) -> Broker:
-        """Return the broker of these settings, not started."""
+    def of(cls, settings: Settings, more: Mapping[str, object] | None = None) -> Broker:
+        """Return the broker of these settings, not started; `more` is for its and its controller's file."""
         parts = StackPaths.of(settings, parts_dir()).parts
         fetch(KAFKA, parts, print)
         client = Port(settings.host, settings.kafka_port, "EVENTFLEET_KAFKA_PORT", "Kafka")
         quorum = Port(
             settings.host, settings.kafka_controller_port, "EVENTFLEET_KAFKA_CONTROLLER_PORT", "controller"
         )
-        voters = {"controller.quorum.voters": f"{CONTROLLER_ID}@{quorum}"}
+        voters = {"controller.quorum.voters": f"{CONTROLLER_ID}@{quorum}", **(more or {})}
         roles: dict[Port, dict[str, object]] = {
             quorum: {
                 "process.roles": "controller",

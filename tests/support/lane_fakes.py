@@ -36,10 +36,12 @@ class KnownTopics:
     Attributes:
         infos: What each existing topic is like.
         asked: Names that were asked for.
+        refused: Those that Kafka does not let the worker use.
     """
 
     infos: Mapping[str, TopicInfo]
     asked: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
 
     async def ensure(self, topics: Iterable[str]) -> None:
         """Note what is asked for."""
@@ -48,6 +50,10 @@ class KnownTopics:
     def get(self, topic: str) -> TopicInfo | None:
         """Return what `topic` is like; None where it does not exist."""
         return self.infos.get(topic)
+
+    def is_refused(self, topic: str) -> bool:
+        """Tell whether Kafka does not let the worker use `topic`."""
+        return topic in self.refused
 
 
 def topics(*, partitions: int = 4, **limits_bytes: int) -> KnownTopics:

@@ -114,6 +114,35 @@ async def test_an_output_that_its_target_cannot_take_is_a_dead_letter(effect: Em
     assert not [place for place in records if place[0] == "out"]
 
 
+async def test_an_output_that_may_not_be_written_is_a_dead_letter() -> None:
+    """The reason is Kafka's refusal, not a missing topic, and the detail names the topic."""
+    known = topics()
+    known.refused.add("secret")
+    _, why = dead(await written([Emit("secret", b"k", b"v", cause=SOURCE)], known))
+    assert (why["reason"], why["step"]) == ("not_authorized", "produce")
+    assert why["detail"] == "Kafka does not let this worker write to secret"
+
+
+ROUTED = SourceRecord(b"copy", partition=1, headers=(("fleet_rule", b"first@1"),))
+
+
+@pytest.mark.parametrize(
+    ("effect", "rule"),
+    [
+        pytest.param(Forward("nowhere", SOURCE, (("fleet_rule", b"big@7"),)), "big@7", id="forwarded"),
+        pytest.param(
+            Emit("nowhere", b"k", b"v", (("fleet_rule", b"big@7"),), cause=ROUTED), "big@7", id="projected"
+        ),
+        pytest.param(Forward("nowhere", ROUTED), None, id="a copy that no rule sends on"),
+        pytest.param(Emit("nowhere", b"k", b"v", ROUTED.headers, cause=ROUTED), None, id="headers kept"),
+    ],
+)
+async def test_a_refused_output_of_a_rule_names_it(effect: Effect, rule: str | None) -> None:
+    """The rule that made the output, not one that had made the record which it came of."""
+    _, why = dead(await written([effect]))
+    assert why.get("rule") == rule
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -34,7 +34,8 @@ def test_headers_name_reason_and_coordinates() -> None:
 
 def test_a_rule_that_was_at_work_is_named() -> None:
     """So that its owner finds the letters of it."""
-    letter = DeadLetter(RECORD, "condition_error", "condition", rule="big-claims@7")
+    added = (("fleet_dl_rule", b"big-claims@7"),)
+    letter = DeadLetter(RECORD, "condition_error", "condition", added=added)
     assert reason_of(dead_letter_headers("router", letter))["rule"] == "big-claims@7"
 
 
