@@ -116,10 +116,10 @@ def apply_file(
     Versions count up by themselves. Nothing is changed if any rule is refused.
     """
     for step in _run(apply_rules(load(path), dry_run=dry_run, prune=prune, reason=reason)):
-        console.print(f"{step.name}: {outcome(step)}")
+        console.print(f"{step.name}: {what_became(step)}")
 
 
-def outcome(step: Step) -> str:
+def what_became(step: Step) -> str:
     """Return what became of a rule, for people."""
     if step.action == UNCHANGED:
         return f"unchanged (version {step.version})"
