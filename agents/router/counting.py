@@ -1,5 +1,6 @@
 """Counts of a router partition, exact: of events, and of each version of a rule.
 
+A dead letter that is done again is no new event: of it only the copies count.
 A rule is not counted for each event that it does not match: how many events of its source there were
 while it was active says that, so a chunk writes the rows of the rules that matched, and no others.
 """
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from agents.router.domain.decision import CONDITION
 from fleet.lane import Chunk, Effect, Put, State
 from tables.routes.rule import State as RuleState
 
@@ -22,9 +24,10 @@ EVENTS: Final = "(events)"
 MATCHED: Final = "(matched)"
 UNMATCHED: Final = "(unmatched)"
 DEAD: Final = "(dead-letters)"
+REDRIVEN: Final = "(redriven)"
 SNAPSHOT: Final = "(snapshot)"
 SEEN: Final = "(seen)"
-_TOTALS: Final = (EVENTS, MATCHED, UNMATCHED, DEAD)
+_TOTALS: Final = (EVENTS, MATCHED, UNMATCHED, DEAD, REDRIVEN)
 MAX_SNAPSHOTS: Final = 500
 """Snapshots whose beginnings a partition remembers, for explanations."""
 
@@ -57,44 +60,47 @@ class Tally:
     def rows(self) -> Iterator[Effect]:
         """Yield the rows of the chunk."""
         yield from self._snapshot()
-        totals: Counter[str] = Counter({EVENTS: len(self._chunk)})
+        totals: Counter[str] = Counter()
         seen: Counter[str] = Counter()
         matched: Counter[str] = Counter()
         delivered: Counter[str] = Counter()
-        failed: Counter[str] = Counter()
+        undecided: Counter[str] = Counter()
+        refused = Counter(self._undelivered)
         for verdict, count in self.by_verdict.items():
             decision = verdict.decision
+            for copy in verdict.copies:
+                delivered[copy.rule] += count
+            if verdict.redriven:
+                totals[REDRIVEN] += count
+                continue
+            totals[EVENTS] += count
             outcome = MATCHED if decision.targets else DEAD if decision.errors else UNMATCHED
             totals[outcome] += count
             for source in verdict.sources:
                 seen[source] += count
             for rule in decision.matched:
                 matched[rule] += count
-            for copy in verdict.copies:
-                delivered[copy.rule] += count
             for failure in decision.errors:
-                failed[failure.rule] += count
+                (undecided if failure.step == CONDITION else refused)[failure.rule] += count
         if self.undecodable:
+            totals[EVENTS] += self.undecodable
             totals[DEAD] += self.undecodable
         for name, count in totals.items():
             yield self._added(name, count)
         for source, count in seen.items():
             yield self._added(f"{SEEN}/{source}", count)
         delivered.subtract(self._undelivered)
-        failed.update(self._undelivered)
-        yield from self._rules(matched, delivered, failed)
+        counted = {"matched": matched, "delivered": delivered, "undecided": undecided, "refused": refused}
+        yield from self._rules(counted)
 
-    def _rules(
-        self, matched: Mapping[str, int], delivered: Mapping[str, int], failed: Mapping[str, int]
-    ) -> Iterator[Effect]:
+    def _rules(self, counted: Mapping[str, Mapping[str, int]]) -> Iterator[Effect]:
         versions = {rule.name: rule.version for rule in self._timeline.rules}
-        for name in matched.keys() | failed.keys():
+        for name in sorted(set().union(*counted.values())):
             key = f"{self._state.partition}/{name}@{versions[name]}"
             row = dict(self._state.get(COUNTS, key) or _new_row())
-            row["matched"] += matched.get(name, 0)
-            row["delivered"] += delivered.get(name, 0)
-            row["failed"] += failed.get(name, 0)
-            if name in matched:
+            for what, counts in counted.items():
+                row[what] += counts.get(name, 0)
+            if name in counted["matched"]:
                 row["last_match_ms"] = self._state.now_ms
             yield Put(COUNTS, key, row)
 
@@ -140,7 +146,8 @@ class Tally:
 
 
 def _new_row() -> dict[str, Any]:
-    return {"matched": 0, "delivered": 0, "failed": 0, "skipped": 0, "last_match_ms": None}
+    counts = dict.fromkeys(("matched", "delivered", "undecided", "refused", "skipped"), 0)
+    return {**counts, "last_match_ms": None}
 
 
 def totals(rows: Mapping[str, Any]) -> dict[str, int]:
@@ -156,8 +163,8 @@ def totals(rows: Mapping[str, Any]) -> dict[str, int]:
 def by_rule(rows: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the counts of each version of a rule, ``name@version``, in rows of any number of partitions.
 
-    Each has ``matched``, ``delivered`` (copies), ``unmatched``, ``failed``, ``last_match_ms``, ``since_ms``
-    and ``active``.
+    Each has ``matched`` and ``unmatched`` (events), ``delivered`` (copies), ``failed`` (events that it could
+    not decide, and copies that could not be made), ``last_match_ms``, ``since_ms`` and ``active``.
     """
     parts = []
     for key, row in rows.items():
@@ -165,8 +172,9 @@ def by_rule(rows: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if label.startswith("(") or "source" not in row:
             continue
         seen = row.get("seen_to", rows.get(f"{partition}/{SEEN}/{row['source']}", 0)) - row["skipped"]
-        counts = {name: row[name] for name in ("matched", "delivered", "failed", "last_match_ms", "since_ms")}
-        counts["unmatched"] = seen - row["matched"] - row["failed"]
+        counts = {name: row[name] for name in ("matched", "delivered", "last_match_ms", "since_ms")}
+        counts["unmatched"] = seen - row["matched"] - row["undecided"]
+        counts["failed"] = row["undecided"] + row["refused"]
         counts["active"] = "seen_to" not in row
         parts.append({label: counts})
     return merged(parts)

@@ -59,10 +59,11 @@ class Verdict:
         sources: Sources of rules, types and patterns, that cover its type.
         attributes: Its CloudEvents attributes that rules read.
         relabels: Whether the record has headers of the router's own, which its copies get anew.
+        redriven: Whether the record is a dead letter that is done again.
         is_plain: Whether its copies are the record as it is, with headers added.
     """
 
-    __slots__ = ("attributes", "copies", "decision", "is_plain", "relabels", "sources")
+    __slots__ = ("attributes", "copies", "decision", "is_plain", "redriven", "relabels", "sources")
 
     def __init__(
         self,
@@ -72,12 +73,14 @@ class Verdict:
         attributes: Mapping[str, str],
         *,
         relabels: bool,
+        redriven: bool,
     ) -> None:
         self.decision = decision
         self.copies = copies
         self.sources = sources
         self.attributes = attributes
         self.relabels = relabels
+        self.redriven = redriven
         self.is_plain = not relabels and not any(copy.shape for copy in copies)
 
 
@@ -88,6 +91,7 @@ class _Event(NamedTuple):
         rules: The rules of its type.
         attributes: CloudEvents attributes that rules read.
         relabels: As in `Verdict`.
+        redriven: As in `Verdict`.
         redrive: What is to be done of it, where it is a dead letter that is done again.
         project: Decodes the fields that rules of this type read.
         verdicts: What became of events, by the rules that matched.
@@ -97,6 +101,7 @@ class _Event(NamedTuple):
     rules: TypeRules
     attributes: Mapping[str, str]
     relabels: bool
+    redriven: bool
     redrive: Redrive | None
     project: Callable[[bytes], dict[str, Any]]
     verdicts: dict[int, Verdict]
@@ -147,28 +152,29 @@ class Decider:
         return self._by_fields(known, record)  # type: ignore[arg-type] # there are only these two
 
     def _learnt(self, values: _Values, record: Record) -> Verdict | _Event:
-        of_rule, redriven, *found = values
+        of_rule, agent, *found = values
         attributes = {
             name: value.decode(errors="replace")
             for name, value in zip(self._names, found, strict=False)
             if isinstance(value, bytes)
         }
         rules = self.rules.rules_of(attributes.get("type") or record.topic)
-        relabels = of_rule is not None or redriven is not None
-        redrive = None if redriven is None else redrive_of(record)
+        redriven = agent is not None
+        relabels = of_rule is not None or redriven
+        redrive = redrive_of(record) if redriven else None
         known: Verdict | _Event
         if rules is None:
-            known = Verdict(UNMATCHED, (), (), attributes, relabels=relabels)
+            known = Verdict(UNMATCHED, (), (), attributes, relabels=relabels, redriven=redriven)
         elif rules.readers:
             project = self._codec.projector(rules.fields)
-            known = _Event(rules, attributes, relabels, redrive, project, {}, {})
+            known = _Event(rules, attributes, relabels, redriven, redrive, project, {}, {})
         else:
             errors: list[Failure] = []
             matching = match(rules.index, attributes, dict, errors)
             known = self._verdict(
-                _Event(rules, attributes, relabels, redrive, no_fields, {}, {}), matching, errors
+                _Event(rules, attributes, relabels, redriven, redrive, no_fields, {}, {}), matching, errors
             )
-        if redriven is not None:
+        if redriven:
             return known  # Few, and which copies are wanted is each one's own.
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
@@ -255,7 +261,8 @@ class Decider:
         if event.redrive is not None:
             found = event.redrive.of(found, {route.rule.name: route.rule for route in event.rules.routes})
         copies = tuple(map(self._copy, found.targets))
-        return Verdict(found, copies, event.rules.sources, event.attributes, relabels=event.relabels)
+        flags = {"relabels": event.relabels, "redriven": event.redriven}
+        return Verdict(found, copies, event.rules.sources, event.attributes, **flags)
 
     def _copy(self, target: Target) -> Copy:
         if target.rule not in self._shapes:
@@ -263,6 +270,11 @@ class Decider:
         label = f"{target.rule}@{target.version}".encode()
         headers = ((RULE_HEADER, label), (CONFIG_HEADER, self._config))
         return Copy(target.topic, target.rule, headers, self._shapes[target.rule])
+
+
+def is_redriven(record: Record) -> bool:
+    """Return whether a record is a dead letter that is done again."""
+    return any(name == REDRIVEN_HEADER for name, _ in record.headers)
 
 
 def redrive_of(record: Record) -> Redrive | None:

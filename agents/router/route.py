@@ -14,6 +14,7 @@ from agents.router.deciding import (
     Decider,
     Verdict,
     hops_of,
+    is_redriven,
 )
 from agents.router.domain.decision import Failure
 from agents.router.domain.timeline import Segment, Timeline
@@ -95,7 +96,7 @@ class Router:
             try:
                 verdict = decider.decide(record)
             except PermanentError as error:
-                tally.undecodable += 1
+                tally.undecodable += not is_redriven(record)
                 yield DeadLetter(record, error.reason, "decode", error.message)
                 continue
             tally.by_verdict[verdict] = tally.by_verdict.get(verdict, 0) + 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from agents.router import counting as route_counts
+from agents.router.deciding import MAX_HOPS
 from agents.router.domain.timeline import Timeline
 from agents.router.route import COUNTS, Router, active_rules, parse_row
 from fleet.errors import TransientError
@@ -240,3 +243,130 @@ def test_copies_of_copies_keep_their_place(codec: Codec) -> None:
     partition = new_partition(codec).chunk(events, rules("true", "true", targets=["team.shared"]))
     assert [emit.cause for emit in partition.emits] == events
     assert [dict(emit.headers)["fleet_rule"] for emit in partition.emits] == [b"r0@3"] * len(events)
+
+
+def test_a_rule_gives_its_copies_a_key(codec: Codec) -> None:
+    """The key is worked out for each event; the value is the event's own."""
+    record = event(encoded(codec))
+    (emit,) = new_partition(codec).chunk([record], rules("true", key="event.payer.id + '/TX'")).emits
+    assert (emit.key, emit.value, emit.headers) == (b"PLANID12345/TX", record.value, (*HEADERS, *LABEL))
+
+
+def test_a_key_that_cannot_be_told_is_a_dead_letter_of_its_rule(codec: Codec) -> None:
+    """It names rule and target, the counts say so, and the event matched all the same."""
+    record = event(encoded(codec))
+    partition = new_partition(codec).chunk([record], rules("true", key="event.missing"))
+    (letter,) = partition.dead_letters
+    assert (letter.record, letter.reason, letter.step) == (record, "key_error", "key")
+    assert letter.added == (("fleet_dl_rule", b"r0@3"), ("fleet_dl_target", b"team.t0"))
+    assert partition.emits == []
+    assert by_rule(partition) == {"r0@3": (1, 0, 0, 1)}
+
+
+def test_a_target_that_cannot_be_told_is_a_dead_letter_of_its_rule(codec: Codec) -> None:
+    """An attribute that makes no topic of a template: the other targets of the rule get their copies."""
+    active = rules("true", targets=["team.{region}", "team.all"])
+    partition = new_partition(codec).chunk([event(b"opaque", headers=(("ce_region", b"a b"),))], active)
+    (letter,) = partition.dead_letters
+    assert (letter.reason, letter.step) == ("target_error", "target")
+    assert [emit.topic for emit in partition.emits] == ["team.all"]
+    assert by_rule(partition) == {"r0@3": (1, 1, 0, 1)}
+
+
+SUMMARY: dict[str, Any] = {
+    "type": "record",
+    "name": "Summary",
+    "fields": [
+        {"name": "claim_id", "type": ["null", "string"], "default": None},
+        {"name": "insurer", "type": ["null", "string"], "default": None},
+        {"name": "lines", "type": ["null", "long"], "default": None},
+        {"name": "other", "type": ["null", "string"], "default": None},
+    ],
+}
+
+
+async def test_a_projection_is_what_the_copies_hold(codec: Codec) -> None:
+    """Fields kept, renamed and computed, in the schema of the rule; what the event has not is null."""
+    fields = {
+        "keep": ["claim_id", "other"],
+        "compute": {"insurer": "event.payer.id", "lines": "event.service_lines.size()"},
+    }
+    codec._learn(77, SUMMARY)
+    record = event(encoded(codec, claim_id="c-1"))
+    active = rules("true", projection=fields, output_schema=77)
+    (emit,) = new_partition(codec).chunk([record], active).emits
+    assert codec.decode(emit.value or b"") == {
+        "claim_id": "c-1",
+        "insurer": "PLANID12345",
+        "lines": 6,
+        "other": None,
+    }
+    assert (emit.value or b"")[:5] == b"\x00" + (77).to_bytes(4, "big")
+    assert (emit.key, emit.headers) == (record.key, (*HEADERS, *LABEL))
+
+
+def test_a_projection_that_its_schema_does_not_take_is_a_dead_letter(codec: Codec) -> None:
+    """The computed value has another type than the schema says: the event is set aside, with the rule."""
+    codec._learn(77, SUMMARY)
+    active = rules("true", projection={"compute": {"lines": "'three'"}}, output_schema=77)
+    partition = new_partition(codec).chunk([event(encoded(codec))], active)
+    (letter,) = partition.dead_letters
+    assert (letter.reason, letter.step) == ("projection_error", "projection")
+    assert partition.emits == []
+
+
+def test_an_event_is_not_routed_on_for_ever(codec: Codec) -> None:
+    """A copy of a copy counts its hops; at the limit it is a dead letter, and no copy."""
+    hops = [MAX_HOPS - 1, MAX_HOPS]
+    events = [
+        event(b"opaque", headers=(*HEADERS, ("fleet_rule", b"old@1"), ("fleet_hops", b"%d" % each)))
+        for each in hops
+    ]
+    partition = new_partition(codec).chunk(events, rules("true"))
+    (emit,) = partition.emits
+    assert dict(emit.headers)["fleet_hops"] == b"%d" % MAX_HOPS
+    (letter,) = partition.dead_letters
+    assert (letter.record, letter.reason) == (events[1], "too_many_hops")
+    assert by_rule(partition) == {"r0@3": (2, 1, 0, 1)}
+
+
+def test_a_rule_is_valid_by_the_publishing_time_of_the_event(codec: Codec) -> None:
+    """Within one chunk some events are before its beginning and some after it."""
+    start = datetime(2026, 1, 31, tzinfo=UTC)
+    start_ms = int(start.timestamp() * 1000)
+    events = [
+        replace(event(b"opaque", at), timestamp=start_ms + after) for at, after in enumerate((-1, 0, 5, -9))
+    ]
+    partition = new_partition(codec).chunk(events, rules("true", valid_from=start.isoformat()))
+    assert [emit.cause for emit in partition.emits] == events[1:3]
+
+
+def test_a_redriven_record_gets_what_its_dead_letter_left_undone(codec: Codec) -> None:
+    """Copies that were delivered are not made again, none has headers of dead letters, and it counts once."""
+    active = rules("true", "true")
+    letter = (("fleet_dl_agent", b"router"), ("fleet_dl_rule", b"r1@2"), ("fleet_dl_target", b"team.t1"))
+    record = event(encoded(codec), headers=(*HEADERS, *letter))
+    partition = new_partition(codec).chunk([record], active)
+    (emit,) = partition.emits
+    assert (emit.topic, emit.headers) == ("team.t1", (*HEADERS, ("fleet_rule", b"r1@3"), LABEL[1]))
+    assert totals(partition) == {"(redriven)": 1}
+    assert by_rule(partition) == {"r0@3": (0, 0, 0, 0), "r1@3": (0, 1, 0, 0)}
+
+
+def test_a_redriven_record_that_could_not_be_decoded_is_routed_whole(codec: Codec) -> None:
+    """Its dead letter names no rule: nothing of it was delivered."""
+    record = event(encoded(codec), headers=(*HEADERS, ("fleet_dl_agent", b"router")))
+    partition = new_partition(codec).chunk([record], rules("event.total_charge > 0", "true"))
+    assert [emit.topic for emit in partition.emits] == ["team.t0", "team.t1"]
+
+
+def test_unmatched_counts_go_by_the_time_a_rule_was_active(codec: Codec) -> None:
+    """Events before it was created, and while it was paused, are not its business."""
+    opaque = [event(b"opaque", at) for at in range(10)]
+    paused, active = rules("true", state="paused"), rules("attributes.id == '2'")
+    partition = new_partition(codec)
+    for number, (config, chunk) in enumerate([(paused, 10), (active, 3), (paused, 4), (active, 2)]):
+        partition.chunk(opaque[:chunk], Timeline(config.everything, number + 1))
+    assert by_rule(partition) == {"r0@3": (0, 0, 5, 0)}
+    starts = partition.rows(COUNTS)["2/(snapshot)"]["starts"]
+    assert starts == [["canonical.claim", 0, number] for number in (1, 2, 3, 4)]
