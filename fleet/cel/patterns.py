@@ -42,7 +42,7 @@ def pattern(text: str) -> Callable[[bytes], object]:
 
 def matches(text: Any, wanted: Any) -> bool:
     """``text.matches(pattern)``: whether a part of `text` matches; ``^`` and ``$`` ask for all of it."""
-    text = plain(text)
+    text, wanted = plain(text), plain(wanted)
     if type(text) is not str or not (type(wanted) is str or callable(wanted)):
         raise no_function("matches", text, wanted)
     search = pattern(wanted) if type(wanted) is str else wanted
