@@ -1,0 +1,146 @@
+"""Cycles of rules: events that their copies would bring back.
+
+The graph has the sources of the active rules and their targets. A rule leads from its source to each of
+its targets; a target leads to each source that covers it, as a topic's name is the type of its events.
+A template of a topic counts as the pattern of all that it can name.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import cache
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tables.routes.errors import RuleError
+from tables.routes.rule import EVERY, State, matches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tables.routes.rule import Rule
+
+MAX_SHOWN: Final = 8
+"""Rules that a message names of a cycle."""
+
+_HINT: Final = "change a target or a source of one of these rules"
+
+
+class Step(NamedTuple):
+    """A rule on the way round, and the target that it leads to."""
+
+    rule: str
+    target: str
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether two names or patterns of names have a name in common."""
+    if EVERY not in one:
+        return matches(other, one)
+    if EVERY not in other:
+        return matches(one, other)
+    # What stands between the first and the last star can always be written one after the other.
+    (first, *_, last), (start, *_, end) = one.split(EVERY), other.split(EVERY)
+    begins = first.startswith(start) or start.startswith(first)
+    return begins and (last.endswith(end) or end.endswith(last))
+
+
+def check_cycles(rules: Iterable[Rule]) -> None:
+    """Refuse rules whose copies would come round again.
+
+    Args:
+        rules: The whole table; only active rules count.
+
+    Raises:
+        RuleError: With the way round, e.g.
+            ``cycle: b -(back)-> canonical.claim -(to-b)-> b``.
+    """
+    cycle = find_cycle(rules)
+    if cycle:
+        path = [f" -({step.rule})-> {step.target}" for step in cycle]
+        left_out = len(path) - MAX_SHOWN
+        if left_out > 0:
+            path[MAX_SHOWN - 1 : -1] = [f" ({left_out} more)"]
+        raise RuleError(f"cycle: {cycle[-1].target}{''.join(path)}", field="targets", hint=_HINT)
+
+
+def find_cycle(rules: Iterable[Rule]) -> list[Step]:
+    """Return the steps of a cycle, the same for every order of `rules`; none where there is no cycle."""
+    graph = _Graph(rules)
+    done: set[str] = set()
+    for source in graph.sources:
+        if source not in done:
+            cycle = _cycle_from(graph, source, done)
+            if cycle:
+                return cycle
+    return []
+
+
+class _Graph:
+    """Where events go: by source the steps from it, and by target the sources that cover it."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._steps: dict[str, dict[str, tuple[Step, str]]] = {}
+        for rule in sorted(rules, key=lambda rule: rule.name):
+            if rule.state is State.ACTIVE:
+                steps = self._steps.setdefault(rule.source, {})
+                for target in rule.templates:
+                    steps.setdefault(target.text, (Step(rule.name, target.text), target.pattern))
+        self._by_beginning: dict[str, list[str]] = {}
+        for source in self._steps:
+            self._by_beginning.setdefault(_beginning(source), []).append(source)
+        self._beginnings = sorted(self._by_beginning)
+        self._covering = cache(self._found)
+
+    @property
+    def sources(self) -> Iterable[str]:
+        return self._steps
+
+    def onward(self, source: str) -> Iterator[tuple[Step, str]]:
+        """Yield each step from `source`, and each source that it leads to."""
+        for step, pattern in self._steps[source].values():
+            for covering in self._covering(pattern):
+                yield step, covering
+
+    def _found(self, pattern: str) -> tuple[str, ...]:
+        """Return the sources that `pattern` overlaps; only those that begin alike are looked at."""
+        begins = _beginning(pattern)
+        alike = [begins[:length] for length in range(len(begins))]
+        alike += takewhile(
+            lambda beginning: beginning.startswith(begins),
+            islice(self._beginnings, bisect_left(self._beginnings, begins), None),
+        )
+        return tuple(
+            source
+            for beginning in alike
+            for source in self._by_beginning.get(beginning, ())
+            if overlap(pattern, source)
+        )
+
+
+def _beginning(pattern: str) -> str:
+    return pattern.partition(EVERY)[0]
+
+
+def _cycle_from(graph: _Graph, start: str, done: set[str]) -> list[Step]:
+    """Go down every way from `start`, depth first, and remember what leads to no cycle."""
+    ways: list[tuple[str, Iterator[tuple[Step, str]]]] = [(start, graph.onward(start))]
+    steps: list[Step] = []
+    within = {start: 0}
+    while ways:
+        source, onward = ways[-1]
+        for step, reader in onward:
+            if reader in within:
+                return [*steps[within[reader] :], step]
+            if reader not in done:
+                steps.append(step)
+                within[reader] = len(ways)
+                ways.append((reader, graph.onward(reader)))
+                break
+        else:
+            ways.pop()
+            del within[source]
+            done.add(source)
+            if steps:
+                steps.pop()
+    return []
