@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agents.router.route import COUNTS, Router, active_rules, parse_row
+from agents.router.counting import COUNTS, refused
+from agents.router.route import Router, active_rules, parse_row
 from agents.router.views import add_views
 from api import Services, mount
 from fleet.lane import LaneApp
@@ -35,6 +36,7 @@ def new_app(config: Settings | None = None) -> LaneApp:
         tables=[counts],
         ready=rules.ready,
         prepare=router.prepare,
+        on_refused=refused,
         config=rules.snapshot,
     )
     declare(router.process)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from agents.router.domain.decision import CONDITION
-from fleet.lane import Chunk, Effect, Put, State
+from fleet.lane import Chunk, DeadLetter, Effect, Put, State
+from fleet.lane.dead_letters import PREFIX
 from tables.routes.rule import State as RuleState
 
 if TYPE_CHECKING:
@@ -148,6 +149,17 @@ class Tally:
 def _new_row() -> dict[str, Any]:
     counts = dict.fromkeys(("matched", "delivered", "undecided", "refused", "skipped"), 0)
     return {**counts, "last_match_ms": None}
+
+
+def refused(letters: Iterable[DeadLetter], state: State) -> Iterator[Effect]:
+    """Yield the rows of rules whose copies topics refused: those were counted as delivered."""
+    labels = (dict(letter.added).get(f"{PREFIX}rule", b"").decode() for letter in letters)
+    for label, count in Counter(labels).items():
+        key = f"{state.partition}/{label}"
+        row = state.get(COUNTS, key)
+        if row is not None:
+            changed = {"delivered": row["delivered"] - count, "refused": row["refused"] + count}
+            yield Put(COUNTS, key, {**row, **changed})
 
 
 def totals(rows: Mapping[str, Any]) -> dict[str, int]:

@@ -8,8 +8,7 @@ from agents.router.classing import ByClass, ClassedRules
 from agents.router.domain.decision import UNMATCHED, Decision, Failure, Redrive
 from agents.router.domain.routing import decision, match
 from agents.router.shaping import Shape, no_fields, shape_of
-from fleet.lane import Record, select_headers
-from fleet.lane.dead_letters import PREFIX
+from fleet.lane import Record, Redriven, select_headers
 from schemas.codec import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ RULE_HEADER: Final = "fleet_rule"
 CONFIG_HEADER: Final = "fleet_config"
 HOPS_HEADER: Final = "fleet_hops"
 OWN_HEADERS: Final = frozenset({RULE_HEADER, CONFIG_HEADER, HOPS_HEADER})
-REDRIVEN_HEADER: Final = f"{PREFIX}agent"
 MAX_REMEMBERED: Final = 10_000
 MAX_SCHEMAS: Final = 1_000
 MAX_HOPS: Final = 8
@@ -126,7 +124,7 @@ class Decider:
         self._by_name = {rule.name: rule for rule in self.rules.rules}
         self._shapes: dict[str, Shape | None] = {}
         self._names = ("type", *sorted(self.rules.attributes - {"type"}))
-        self._select = select_headers([RULE_HEADER, REDRIVEN_HEADER, *(f"ce_{name}" for name in self._names)])
+        self._select = select_headers([RULE_HEADER, *(f"ce_{name}" for name in self._names)])
         self._known: dict[_Values, Verdict | _Event] = {}
         self._classed: dict[tuple[TypeRules, bytes], ClassedRules | None] = {}
         self._config = str(segment.offset).encode()
@@ -142,44 +140,43 @@ class Decider:
             EventfleetError: A rule reads its fields, and it cannot be decoded.
         """
         values: _Values = self._select(record)
-        if values[2] is None:
+        if values[1] is None:
             values = (*values, record.topic)
         known = self._known.get(values)
         if known is None:
             known = self._learnt(values, record)
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            self._known[values] = known
         if type(known) is Verdict:
             return known
         return self._by_fields(known, record)  # type: ignore[arg-type] # there are only these two
 
-    def _learnt(self, values: _Values, record: Record) -> Verdict | _Event:
-        of_rule, agent, *found = values
+    def decide_again(self, record: Redriven) -> Verdict:
+        """Return what becomes of a dead letter that is done again; as `decide`, for what was left undone."""
+        known = self._learnt(self._select(record), record, redrive_of(record), redriven=True)
+        return known if isinstance(known, Verdict) else self._by_fields(known, record)
+
+    def _learnt(
+        self, values: _Values, record: Record, redrive: Redrive | None = None, *, redriven: bool = False
+    ) -> Verdict | _Event:
+        of_rule, *found = values
         attributes = {
             name: value.decode(errors="replace")
             for name, value in zip(self._names, found, strict=False)
             if isinstance(value, bytes)
         }
         rules = self.rules.rules_of(attributes.get("type") or record.topic)
-        redriven = agent is not None
-        relabels = of_rule is not None or redriven
-        redrive = redrive_of(record) if redriven else None
-        known: Verdict | _Event
+        relabels = of_rule is not None
         if rules is None:
-            known = Verdict(UNMATCHED, (), (), attributes, relabels=relabels, redriven=redriven)
-        elif rules.readers:
+            return Verdict(UNMATCHED, (), (), attributes, relabels=relabels, redriven=redriven)
+        if rules.readers:
             project = self._codec.projector(rules.fields)
-            known = _Event(rules, attributes, relabels, redriven, redrive, project, {}, {})
-        else:
-            errors: list[Failure] = []
-            matching = match(rules.index, attributes, dict, errors)
-            known = self._verdict(
-                _Event(rules, attributes, relabels, redriven, redrive, no_fields, {}, {}), matching, errors
-            )
-        if redriven:
-            return known  # Few, and which copies are wanted is each one's own.
-        if len(self._known) >= MAX_REMEMBERED:
-            self._known.clear()
-        self._known[values] = known
-        return known
+            return _Event(rules, attributes, relabels, redriven, redrive, project, {}, {})
+        errors: list[Failure] = []
+        matching = match(rules.index, attributes, dict, errors)
+        event = _Event(rules, attributes, relabels, redriven, redrive, no_fields, {}, {})
+        return self._verdict(event, matching, errors)
 
     def _by_fields(self, event: _Event, record: Record) -> Verdict:
         value = record.value or b""
@@ -272,19 +269,12 @@ class Decider:
         return Copy(target.topic, target.rule, headers, self._shapes[target.rule])
 
 
-def is_redriven(record: Record) -> bool:
-    """Return whether a record is a dead letter that is done again."""
-    return any(name == REDRIVEN_HEADER for name, _ in record.headers)
-
-
-def redrive_of(record: Record) -> Redrive | None:
+def redrive_of(record: Redriven) -> Redrive | None:
     """Return what a dead letter that comes back is about; None where it is about the whole event."""
-    headers = dict(record.headers)
-    label = headers.get(f"{PREFIX}rule", b"").decode(errors="replace")
-    if not label:
+    letter = record.letter
+    if not letter.get("rule"):
         return None
-    topic = headers.get(f"{PREFIX}target", b"").decode(errors="replace")
-    return Redrive(label.rpartition("@")[0], topic, f"{PREFIX}defaulted" in headers)
+    return Redrive(letter["rule"].rpartition("@")[0], letter.get("target", ""), "defaulted" in letter)
 
 
 def hops_of(record: Record) -> int:

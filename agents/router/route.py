@@ -14,13 +14,12 @@ from agents.router.deciding import (
     Decider,
     Verdict,
     hops_of,
-    is_redriven,
 )
 from agents.router.domain.decision import Failure
 from agents.router.domain.timeline import Segment, Timeline
 from agents.router.shaping import ShapeError, output_schemas
 from fleet.errors import PermanentError
-from fleet.lane import Chunk, DeadLetter, Effect, Emit, ForwardAll, Record, State, value_prefixes
+from fleet.lane import Chunk, DeadLetter, Effect, Emit, ForwardAll, Record, Redriven, State, value_prefixes
 from fleet.lane.dead_letters import PREFIX
 from fleet.lane.effects import Headers
 from schemas.codec import HEADER_BYTES, Codec, schema_ids
@@ -90,13 +89,14 @@ class Router:
         tally = Tally(state, timeline, chunk)
         outputs = _Outputs()
         decider = self.decider(timeline, chunk[0].timestamp) if chunk else None
+        again = bool(chunk) and isinstance(chunk[0], Redriven)
         for record in chunk:
             if decider is None or not decider.covers(record.timestamp):
                 decider = self.decider(timeline, record.timestamp)
             try:
-                verdict = decider.decide(record)
+                verdict = decider.decide_again(record) if again else decider.decide(record)  # type: ignore[arg-type] # all are
             except PermanentError as error:
-                tally.undecodable += not is_redriven(record)
+                tally.undecodable += not again
                 yield DeadLetter(record, error.reason, "decode", error.message)
                 continue
             tally.by_verdict[verdict] = tally.by_verdict.get(verdict, 0) + 1
@@ -175,7 +175,7 @@ class _Outputs:
 
 def _without_own(headers: Any, hops: int) -> Headers:
     """Return the headers of a copy of a copy: only the rule that routed it last is named."""
-    kept = (each for each in headers if each[0] not in OWN_HEADERS and not each[0].startswith(PREFIX))
+    kept = (each for each in headers if each[0] not in OWN_HEADERS)
     return (*kept, (HOPS_HEADER, str(hops + 1).encode())) if hops else tuple(kept)
 
 

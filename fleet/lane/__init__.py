@@ -48,6 +48,7 @@ from fleet.lane.effects import (
     SetTimer,
 )
 from fleet.lane.headers import select_headers, value_prefixes
+from fleet.lane.inbox import Redriven
 from fleet.lane.record import Chunk, Record
 from fleet.lane.repartition import Repartition
 from fleet.lane.state import State
@@ -74,6 +75,7 @@ __all__ = [
     "Put",
     "PutAll",
     "Record",
+    "Redriven",
     "Repartition",
     "SetTimer",
     "State",

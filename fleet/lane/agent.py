@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from fleet.errors import FatalError
 from fleet.lane.dead_letter_limit import DeadLetterLimit
-from fleet.lane.effects import Effect
+from fleet.lane.effects import DeadLetter, Effect
 from fleet.lane.record import Chunk, Record
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fleet.lane.timers import Timer
 
 Process: TypeAlias = "Callable[[Chunk, State], Iterable[Effect]]"
+OnRefused: TypeAlias = "Callable[[Sequence[DeadLetter], State], Iterable[Effect]]"
 OnTimer: TypeAlias = "Callable[[Timer, State], Iterable[Effect]]"
 Guarantee = Literal["exactly_once", "at_least_once"]
 Prepare: TypeAlias = Callable[[Chunk], Awaitable[None]]
@@ -46,6 +47,8 @@ class LaneAgent:
             whose transaction did not commit.
         on_timer: Pure function over (timer, state) that yields effects, called for each timer that
             fires. An agent with one runs record by record.
+        on_refused: Pure function over (dead letters, state), called where topics refuse outputs of a chunk,
+            with the dead letters that they become: it may put rows that tell so.
         event_time: Gives a record's event time, epoch milliseconds, or None; a record on which it
             raises becomes a dead letter. The greatest so far, in log order, is the partition's.
         tables: Names of the tables the agent owns.
@@ -70,6 +73,7 @@ class LaneAgent:
     sources: tuple[str, ...]
     process: Process
     on_timer: OnTimer | None = None
+    on_refused: OnRefused | None = None
     event_time: Callable[[Record], int | None] | None = None
     tables: tuple[str, ...] = ()
     dead_letters: str

@@ -69,6 +69,8 @@ async def build(
         batches, refused = _with_outputs(agent, stage.emits, topics)
         refused += malformed
     stage.dead_letters += refused
+    if refused and agent.on_refused is not None:
+        stage.take(agent.on_refused(refused, stage.state))
     _add_dead_letters(agent, stage, topics, batches)
     _add_changelogs(stage, changelogs, offsets, batches, topics)
     batches.close()
@@ -156,7 +158,7 @@ def _set_aside(emit: Output, reason: str, detail: str) -> DeadLetter:
     if emit.cause is None:
         raise FatalError(f"agent output refused: {detail}", hint="give the effect its cause")
     rule = _rule_of(emit)
-    added = () if rule is None else ((f"{PREFIX}rule", rule),)
+    added = () if rule is None else ((f"{PREFIX}rule", rule), (f"{PREFIX}target", emit.topic.encode()))
     return DeadLetter(emit.cause, reason, "produce", detail, added)
 
 

@@ -24,8 +24,8 @@ def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes
 
     The added headers are ``reason``, ``step``, ``detail``, ``agent``, the source
     coordinates ``topic``, ``partition``, ``offset`` and ``timestamp`` (epoch ms), and ``attempt``, 1
-    where the record was never sent again; ``rule`` where a routing rule made the output that its
-    topic refused. Each has the prefix ``fleet_dl_`` and is UTF-8 text.
+    where the record was never sent again; ``rule`` and ``target`` where a routing rule made the
+    output that its topic refused. Each has the prefix ``fleet_dl_`` and is UTF-8 text.
     """
     record = letter.record
     added = {

@@ -44,6 +44,7 @@ class Redriven(msgspec.Struct, frozen=True, gc=False):
         key: Partition key.
         value: Value.
         headers: Headers, without those that it had as a dead letter.
+        letter: What those said, by name without the prefix.
         attempt: Which attempt at it this is, 2 for the first redrive.
         inbox_offset: Offset in the inbox.
     """
@@ -55,6 +56,7 @@ class Redriven(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Headers
+    letter: dict[str, str]
     attempt: int
     inbox_offset: int
 
@@ -74,7 +76,7 @@ def redriven(record: Record) -> Redriven:
         attempt = 1
     headers = tuple(header for header in record.headers if not header[0].startswith(PREFIX))
     return Redriven(
-        topic, partition, offset, timestamp, record.key, record.value, headers, attempt, record.offset
+        topic, partition, offset, timestamp, record.key, record.value, headers, why, attempt, record.offset
     )
 
 

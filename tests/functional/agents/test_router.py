@@ -15,6 +15,7 @@ from agents.router.route import COUNTS, Router, active_rules, parse_row
 from fleet.errors import TransientError
 from fleet.lane import Emit, Forward
 from fleet.lane.effects import Headers
+from fleet.lane.inbox import redriven
 from schemas.codec import Codec
 from tables.routes.errors import RuleError
 from tables.routes.rule import parse_rule
@@ -344,8 +345,9 @@ def test_a_rule_is_valid_by_the_publishing_time_of_the_event(codec: Codec) -> No
 def test_a_redriven_record_gets_what_its_dead_letter_left_undone(codec: Codec) -> None:
     """Copies that were delivered are not made again, none has headers of dead letters, and it counts once."""
     active = rules("true", "true")
-    letter = (("fleet_dl_agent", b"router"), ("fleet_dl_rule", b"r1@2"), ("fleet_dl_target", b"team.t1"))
-    record = event(encoded(codec), headers=(*HEADERS, *letter))
+    letter = (("fleet_dl_topic", b"canonical.claim"), ("fleet_dl_partition", b"2"), ("fleet_dl_offset", b"7"))
+    why = (("fleet_dl_timestamp", b"0"), ("fleet_dl_rule", b"r1@2"), ("fleet_dl_target", b"team.t1"))
+    record = redriven(event(encoded(codec), headers=(*HEADERS, *letter, *why)))
     partition = new_partition(codec).chunk([record], active)
     (emit,) = partition.emits
     assert (emit.topic, emit.headers) == ("team.t1", (*HEADERS, ("fleet_rule", b"r1@3"), LABEL[1]))
@@ -355,7 +357,7 @@ def test_a_redriven_record_gets_what_its_dead_letter_left_undone(codec: Codec) -
 
 def test_a_redriven_record_that_could_not_be_decoded_is_routed_whole(codec: Codec) -> None:
     """Its dead letter names no rule: nothing of it was delivered."""
-    record = event(encoded(codec), headers=(*HEADERS, ("fleet_dl_agent", b"router")))
+    record = redriven(event(encoded(codec)))
     partition = new_partition(codec).chunk([record], rules("event.total_charge > 0", "true"))
     assert [emit.topic for emit in partition.emits] == ["team.t0", "team.t1"]
 
