@@ -210,9 +210,11 @@ class Emitter(Writer):
         if not isinstance(right, Literal):
             return self.assign(slow, bool)
         fast = f"{one.code} {operator} {two.code}"
+        if right.value is None:
+            return self.assign(slow, bool)
         if one.kind is two.kind:
             return self.assign(fast, bool)
-        if right.value is None or two.kind is datetime:  # a decoded timestamp may be without a zone
+        if two.kind is datetime:  # a decoded one may be without a zone
             return self.assign(slow, bool)
         if right.decimal is None:
             kind = self.bind(two.kind)
