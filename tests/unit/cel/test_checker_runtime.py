@@ -20,10 +20,10 @@ from fleet.cel.nodes import Binary, Call, Field, Literal, Node, Position, Uint, 
 from fleet.cel.syntax import parse
 from fleet.cel.types import Kind, Type, from_avro
 from tests.unit.cel.events import EVENT, SCHEMA, events
+from tests.unit.cel.expressions import SCALARS, texts
 
 AT = Position(1, 1)
 ORDER = from_avro(SCHEMA, "shop.order")
-SCALARS = ["count", "score", "name", "raw", "flag", "amount", "at", "local", "day", "clock", "id", "digest"]
 FIELDS: list[Node] = [Field(AT, name) for name in SCALARS]
 CONSTANTS: list[Node] = [
     Literal(AT, True),  # noqa: FBT003 - a constant of the language
@@ -105,28 +105,6 @@ class _Watching(_Checker):
         found = super().type_of(node)
         self.unknown = self.unknown or found.kind is Kind.DYN
         return found
-
-
-PATHS = [
-    *(f"event.{name}" for name in SCALARS),
-    *(f"event.{name}" for name in ("status", "note", "codes", "numbers", "tags", "customer", "lines")),
-    *("event.customer.name", "event.customer.status", "event.tags['a']", "event.codes[0]"),
-    *("event.lines[0].price", "attributes.id", "1", "2.5", "1u", "'a'", "'OPEN'", "true", "null", "b'a'"),
-    *("[1, 2]", "['a']", "{'a': 1}", "timestamp('2026-01-31T00:00:00Z')", "duration('1h')"),
-    "decimal('1.50')",
-]
-CALLS = ["size({})", "string({})", "int({})", "{}.startsWith({})", "{}.lowerAscii()", "round({}, 1)"]
-MACROS = ["{}.exists(x, x == {})", "{}.all(x, {} != x)", "{}.map(x, x + {})", "{}.filter(x, x != {})"]
-SYMBOLS = ["==", "!=", "<", ">=", "+", "-", "*", "/", "%", "in", "&&", "||"]
-OTHERS = ["!{}", "({} ? {} : {})", "-{}", "{}[{}]", "[{}, {}]"]
-TEMPLATES = [*(f"({{}} {symbol} {{}})" for symbol in SYMBOLS * 2), *CALLS, *MACROS, *OTHERS]
-texts = st.recursive(
-    st.sampled_from(PATHS),
-    lambda inner: st.builds(
-        lambda template, *parts: template.format(*parts), st.sampled_from(TEMPLATES), inner, inner, inner
-    ),
-    max_leaves=6,
-)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
