@@ -81,9 +81,6 @@ def main(
     ] = False,
 ) -> None:
     """Measure the engine, its peers and the bare client on the same topics."""
-    console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = FILE_WIDTH
     options = [f"--only {only}" * bool(only), f"--engines {engines}" * bool(engines), "--quick" * quick]
     repeated = [] if quick else [f"--runs {runs}"]
     command = " ".join(filter(None, [f"python -m benchmarks.{NAME}", *options, *repeated]))
@@ -94,10 +91,31 @@ def main(
         extent=QUICK if quick else FULL,
         product=ENGINES[PRODUCT],
     )
+    bench(plan, command, output, merge=merge)
+
+
+def bench(
+    plan: Plan,
+    command: str,
+    output: Path,
+    *,
+    merge: bool = False,
+    told: Callable[[Report], Report] = lambda report: report,
+) -> None:
+    """Measure a plan, write what is found after each case, and show it; whatever goes wrong is one line.
+
+    Args:
+        plan: What to measure.
+        command: How to do it again.
+        output: The results file.
+        merge: Whether to keep the other cases that the file has.
+        told: Makes of the report the one that is written and shown.
+    """
+    console = _console()
     written: list[Report] = []
 
     def keep(found: Report) -> None:
-        report.write(found, output)
+        report.write(told(found), output)
         written.append(found)
 
     try:
@@ -116,10 +134,18 @@ def main(
     except KeyboardInterrupt:
         typer.secho(f"bench: interrupted, {_left(written, output)}", err=True)
         raise typer.Exit(130) from None
+    found = told(found)
     _show(found, console)
     console.print(f"Written to {output}")
     if report.errors(found):
         raise typer.Exit(1)
+
+
+def _console() -> Console:
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    return console
 
 
 def _left(written: Sequence[Report], output: Path) -> str:

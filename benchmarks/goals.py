@@ -8,13 +8,14 @@ from typing import Final
 from benchmarks.engines import FAUST, FLOOR, PRODUCT
 from benchmarks.figures import Goal, Growth, Latency, Recovery
 from benchmarks.runs import Row
-from benchmarks.workers.job import HOPPING, KEYED_SUM, ROUTE_ATTRIBUTES, ROUTE_FIELDS, TUMBLING
+from benchmarks.workers.job import HOPPING, KEYED_SUM, ROUTE_ATTRIBUTES, ROUTE_FIELDS, ROUTE_MANY, TUMBLING
 
 STREAMS_EOS: Final = "kafka-streams-eos"
 QUIX: Final = "quix"
 BESIDE_STREAMS: Final[Mapping[str, float]] = {
     ROUTE_ATTRIBUTES: 1.5,
-    ROUTE_FIELDS: 1.0,
+    ROUTE_FIELDS: 1.5,
+    ROUTE_MANY: 1.5,
     KEYED_SUM: 1.5,
     TUMBLING: 1.0,
     HOPPING: 1.0,

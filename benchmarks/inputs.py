@@ -25,6 +25,7 @@ from benchmarks.workers.job import (
     Job,
     Rule,
     Window,
+    of_workers,
 )
 from schemas.registry import Registry
 
@@ -46,7 +47,7 @@ class Size:
 
     Attributes:
         claims: Most events of the routing cases that are measured in a run, at the end of their topic.
-        charges: The same of the tables' cases, which are faster.
+        charges: The same of the tables' cases, which are faster; none are published for 0.
         steady_s: For about how long an engine is kept busy with them.
         warmup_events: Most events that a worker processes before; each topic begins with them.
     """
@@ -85,8 +86,9 @@ class Inputs:
         """Publish both topics."""
         size, servers = self._size, cluster.bootstrap_servers
         await cluster.create([CHARGES, CLAIMS], PARTITIONS)
-        charged = charges(size.charges + size.warmup_events, partitions=PARTITIONS)
-        await publish(servers, CHARGES, charged, self._charged)
+        if size.charges:
+            charged = charges(size.charges + size.warmup_events, partitions=PARTITIONS)
+            await publish(servers, CHARGES, charged, self._charged)
         schema = json.loads(SCHEMA_PATH.read_bytes())
         async with Registry(registry_url) as registry:
             made = kinds(schema, await registry.register(SUBJECT, schema))
@@ -102,7 +104,8 @@ class Inputs:
     def job_options(self, case: str, name: str) -> dict[str, Any]:
         """Return what a job of `case` is told of its input, where the run is called `name`."""
         if case in ROUTES:
-            return {"source": CLAIMS, "rules": rules_of(case, lambda suffix: f"{name}-{suffix}")}
+            rules = rules_of(case, lambda suffix: f"{name}-{suffix}")
+            return {"source": CLAIMS, "rules": rules}
         return {"source": CHARGES, "window": WINDOW_OF.get(case)}
 
     def check(self, engine: Engine, case: str, part: Part) -> Check:
@@ -129,7 +132,7 @@ class Inputs:
         return self._charged.sums(dict(starts))
 
     def _routed_from(self, case: str, starts: tuple[tuple[int, int], ...]) -> Routed:
-        return self._claimed.routed(dict(starts), rules_of(case, str), case)
+        return self._claimed.routed(dict(starts), rules_of(case, str), of_workers(case))
 
 
 def end_of(topic: str, sizes: Mapping[int, int], events: int, warmup_events: int) -> Part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.workers.job import ROUTE_ATTRIBUTES, Comparison, Operator, Rule
+from benchmarks.workers.job import ROUTE_ATTRIBUTES, ROUTE_MANY, Comparison, Operator, Rule
 
 REGIONS = ("TX", "OH", "FL", "CA", "NY", "WA", "IL", "GA")
 SOURCES = tuple(f"/clearinghouse/{number}" for number in range(8))
@@ -14,6 +14,7 @@ PAYERS = tuple(f"P{number:04d}" for number in range(8))
 PLACES = ("11",) * 12 + ("21", "22", "22", "23")
 FREQUENCIES = ("1",) * 15 + ("7",)
 TRANSACTIONS = ("CH",) * 15 + ("RP",)
+MANY = 1_000
 BIG_DOLLARS = 885
 """An eighth of the claims, which are spread evenly from 10 to 1,010 dollars, charge this or more."""
 
@@ -26,12 +27,14 @@ Outputs = Callable[[Callable[[str], Any]], list[tuple[str, bytes]]]
 
 
 def rules_of(case: str, topic: Callable[[str], str]) -> tuple[Rule, ...]:
-    """Return the 20 rules of a routing case.
+    """Return the rules of a routing case: 20, or a thousand.
 
     Args:
-        case: One of the two.
+        case: The case.
         topic: Gives the topic of a target suffix.
     """
+    if case == ROUTE_MANY:
+        return many_rules(MANY, topic)
     return _numbered(_attribute_tests() if case == ROUTE_ATTRIBUTES else _field_tests(), topic)
 
 

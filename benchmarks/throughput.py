@@ -11,6 +11,7 @@ from benchmarks.measure import MeasureError
 from benchmarks.rig import Rig
 from benchmarks.runs import Row, Run, row_of
 from benchmarks.trial import run
+from benchmarks.workers.job import of_workers
 
 
 class Throughput:
@@ -49,7 +50,7 @@ class Throughput:
     async def _once(self, turn: int, case: str, engine: Engine) -> None:
         name = f"bench-{case}-{engine.name}-{turn}"
         part = self._inputs.part(engine, case)
-        job = self._rig.job(engine, case, name, **self._inputs.job_options(case, name))
+        job = self._rig.job(engine, of_workers(case), name, **self._inputs.job_options(case, name))
         check = self._inputs.check(engine, case, part)
         where = f"{case:<16} {engine.name:<20} run {turn}"
         try:

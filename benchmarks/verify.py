@@ -76,8 +76,7 @@ async def check_routed(job: Job, expected: Routed) -> None:
 
 
 def _rule(record: ConsumerRecord) -> bytes:
-    name, value = record.headers[-1] if record.headers else ("", b"")
-    return bytes(value) if name == RULE_HEADER else b"(no rule header)"
+    return bytes(dict(record.headers).get(RULE_HEADER) or b"(no rule header)")
 
 
 async def check_rows(engine: Engine, job: Job, expected: Sums) -> None:

@@ -10,17 +10,24 @@ import msgspec
 
 ROUTE_ATTRIBUTES = "route-attributes"
 ROUTE_FIELDS = "route-fields"
+ROUTE_MANY = "route-attributes-1000"
+"""`ROUTE_ATTRIBUTES` with a thousand rules: for workers the same case."""
 KEYED_SUM = "keyed-sum"
 TUMBLING = "tumbling"
 HOPPING = "hopping"
 CASES = (ROUTE_ATTRIBUTES, ROUTE_FIELDS, KEYED_SUM, TUMBLING, HOPPING)
-ROUTES = frozenset({ROUTE_ATTRIBUTES, ROUTE_FIELDS})
+ROUTES = frozenset({ROUTE_ATTRIBUTES, ROUTE_FIELDS, ROUTE_MANY})
 WINDOWS = frozenset({TUMBLING, HOPPING})
 TABLE = "sums"
 RULE_HEADER = "fleet_rule"
 
 Operator: TypeAlias = Literal["==", "!=", "<", ">=", "startsWith"]
 Guarantee: TypeAlias = Literal["exactly_once", "at_least_once"]
+
+
+def of_workers(case: str) -> str:
+    """Return a case as workers know it."""
+    return ROUTE_ATTRIBUTES if case == ROUTE_MANY else case
 
 
 class Comparison(NamedTuple):
