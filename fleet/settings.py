@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     bootstrap_servers: str | None = Field(None, description="Kafka brokers, host:port[,host:port].")
     registry_url: str | None = Field(None, description="Confluent-compatible registry base URL.")
     session_timeout_s: float = Field(10.0, description="Group session time-out, seconds.")
+    router_sources: str = Field(
+        "canonical.claim", description="Topics that the router reads, comma-separated, equally partitioned."
+    )
     standbys: int = Field(0, ge=0, description="Copies of each task's state on other workers.")
     dead_letter_share: float = Field(
         0.5, description="Share of dead letters at which a task halts; 1 for never.", ge=0, le=1

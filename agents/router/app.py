@@ -13,7 +13,6 @@ from tables.config import ConfigTable
 from tables.routes.kind import AUDIT, TOPIC
 
 NAME = "router"
-SOURCES = ("canonical.claim",)
 
 
 def new_app(config: Settings | None = None) -> LaneApp:
@@ -31,7 +30,7 @@ def new_app(config: Settings | None = None) -> LaneApp:
     app.lane.closing += [rules.stop, services.close]
     declare = app.lane_agent(
         name=NAME,
-        sources=list(SOURCES),
+        sources=sources_of(chosen),
         redrive=True,
         tables=[counts],
         ready=rules.ready,
@@ -43,3 +42,9 @@ def new_app(config: Settings | None = None) -> LaneApp:
     add_views(app, rules)
     mount(app.web_app, services)
     return app
+
+
+def sources_of(config: Settings) -> list[str]:
+    """Return the topics that the router reads, each once."""
+    names = (name.strip() for name in config.router_sources.split(","))
+    return list(dict.fromkeys(name for name in names if name))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from agents.router.domain.decision import CONDITION
-from fleet.lane import Chunk, DeadLetter, Effect, Put, State
+from fleet.lane import Chunk, DeadLetter, Effect, Put, Redriven, State
 from fleet.lane.dead_letters import PREFIX
 from tables.routes.rule import State as RuleState
 
@@ -114,14 +114,17 @@ class Tally:
         state, offset = self._state, self._timeline.offset
         key = f"{state.partition}/{SNAPSHOT}"
         before = state.get(COUNTS, key) or {"rules": {}, "starts": []}
-        if before["starts"] and before["starts"][-1][2] == offset:
+        first = self._chunk[0]
+        if isinstance(first, Redriven):
+            return  # Its place is that of long ago.
+        since = next((start for start in reversed(before["starts"]) if start[0] == first.topic), None)
+        if since is not None and since[2] == offset:
             return
         now = {
             f"{rule.name}@{rule.version}": rule.source
             for rule in self._timeline.rules
             if rule.state is RuleState.ACTIVE
         }
-        first = self._chunk[0]
         starts = [*before["starts"], [first.topic, first.offset, offset]][-MAX_SNAPSHOTS:]
         yield Put(COUNTS, key, {"rules": now, "starts": starts})
         for label in now.keys() - before["rules"].keys():

@@ -348,11 +348,11 @@ def test_a_redriven_record_gets_what_its_dead_letter_left_undone(codec: Codec) -
     letter = (("fleet_dl_topic", b"canonical.claim"), ("fleet_dl_partition", b"2"), ("fleet_dl_offset", b"7"))
     why = (("fleet_dl_timestamp", b"0"), ("fleet_dl_rule", b"r1@2"), ("fleet_dl_target", b"team.t1"))
     record = redriven(event(encoded(codec), headers=(*HEADERS, *letter, *why)))
-    partition = new_partition(codec).chunk([record], active)
-    (emit,) = partition.emits
+    partition = new_partition(codec).chunk([event(encoded(codec))], active).chunk([record], active)
+    *_, emit = partition.emits
     assert (emit.topic, emit.headers) == ("team.t1", (*HEADERS, ("fleet_rule", b"r1@3"), LABEL[1]))
-    assert totals(partition) == {"(redriven)": 1}
-    assert by_rule(partition) == {"r0@3": (0, 0, 0, 0), "r1@3": (0, 1, 0, 0)}
+    assert totals(partition) == {"(events)": 1, "(matched)": 1, "(redriven)": 1}
+    assert by_rule(partition) == {"r0@3": (1, 1, 0, 0), "r1@3": (1, 2, 0, 0)}
 
 
 def test_a_redriven_record_that_could_not_be_decoded_is_routed_whole(codec: Codec) -> None:
