@@ -29,11 +29,11 @@ class Classes(Protocol):
     """The tests of one field.
 
     Attributes:
-        texts: Classes of texts so far, by their UTF-8 bytes.
+        texts: Classes of texts so far, by their UTF-8 bytes; None where texts have none.
         numbers: Constants that numbers are compared with, sorted; None where numbers are tested otherwise.
     """
 
-    texts: dict[bytes, int]
+    texts: dict[bytes, int] | None
     numbers: tuple[Decimal, ...] | None
 
     def learn(self, text: bytes) -> int | None:
@@ -93,6 +93,8 @@ class ClassWriter(ProgramWriter[str]):
             raise UnclassedError(target)
         self._only(target, kind)
         tests = self._tests[target]
+        if kind in {"string", "enum"} and tests.texts is None:
+            raise UnclassedError(target)
         if kind == "string":
             self._write(op.TEXT_CLASS, slot, self._bind(tests.texts), self._bind(tests.learn))
         elif kind == "enum":

@@ -23,7 +23,10 @@ MAX_PATHS: Final = 64
 FIRST: Final = 2
 LAST: Final = 255
 MAX_TEXTS: Final = 10_000
-_COMPARED: Final = frozenset({"==", "!=", "<", "<=", ">", ">="})
+MAX_RUN: Final = 16
+"""Tests of a text, other than for equality, that are run where it was not seen before."""
+_EQUAL: Final = frozenset({"==", "!="})
+_COMPARED: Final = _EQUAL | {"<", "<=", ">", ">="}
 
 
 class FieldTests:
@@ -34,37 +37,46 @@ class FieldTests:
         tests: The tests.
 
     Attributes:
-        texts: Classes of texts so far, by their UTF-8 bytes.
+        texts: Classes of texts so far, by their UTF-8 bytes; None where there are too many tests of texts.
         numbers: Constants that numbers are compared with, sorted; None where numbers are tested otherwise.
     """
 
     def __init__(self, path: str, tests: Iterable[Node]) -> None:
         nodes = list(tests)
-        self.texts: dict[bytes, int] = {}
         self.numbers = _numbers(nodes)
-        self._functions = [compile_node(node) for node in nodes]
+        # Which of them it is settles all tests for equality: only the others need be run.
+        self._asked_for = frozenset[str]().union(*(_texts(node) or () for node in nodes))
+        run = [node for node in nodes if _texts(node) is None]
+        are_few = len(run) <= MAX_RUN and len(self._asked_for) <= LAST - FIRST
+        self.texts: dict[bytes, int] | None = {} if are_few else None
+        self._functions = [compile_node(node) for node in run] if are_few else []
         self._names = path.split(".")
         self._classes: dict[tuple[str, ...], int] = {}
 
     def learn(self, text: bytes) -> int | None:
-        """Return the class of a text, and add it to `texts`; None where there are no more classes."""
+        """Return the class of a text, and add it to `texts`; None where it has none."""
         try:
-            event: Any = text.decode()
+            decoded = text.decode()
         except UnicodeDecodeError:
             return None
+        known = self._class_of(decoded)
+        if known is not None and self.texts is not None:
+            if len(self.texts) >= MAX_TEXTS:
+                self.texts.clear()
+            self.texts[text] = known
+        return known
+
+    def _class_of(self, text: str) -> int | None:
+        event: Any = text
         for name in reversed(self._names):
             event = {name: event}
-        outcomes = tuple(_outcome(function, event) for function in self._functions)
-        known = self._classes.get(outcomes)
-        if known is None:
-            known = FIRST + len(self._classes)
-            if known > LAST:
-                return None
-            self._classes[outcomes] = known
-        if len(self.texts) >= MAX_TEXTS:
-            self.texts.clear()
-        self.texts[text] = known
-        return known
+        outcomes = [_outcome(function, event) for function in self._functions]
+        key = (text if text in self._asked_for else "", *outcomes)
+        known = self._classes.setdefault(key, FIRST + len(self._classes))
+        if known <= LAST:
+            return known
+        del self._classes[key]
+        return None
 
 
 def _outcome(function: Callable[..., Any], event: Mapping[str, Any]) -> str:
@@ -72,6 +84,14 @@ def _outcome(function: Callable[..., Any], event: Mapping[str, Any]) -> str:
         return repr(function({}, dict, event))
     except EvaluationError as error:
         return f"! {error.message}"
+
+
+def _texts(test: Node) -> frozenset[str] | None:
+    """Return the texts that a test asks whether its field is; None where it asks something else of texts."""
+    if isinstance(test, Has) or path_of(test):
+        return frozenset()
+    sides = _sides(test, _EQUAL)
+    return None if sides is None else frozenset(side.value for side in sides if isinstance(side.value, str))
 
 
 def _numbers(tests: Iterable[Node]) -> tuple[Decimal, ...] | None:
@@ -88,19 +108,22 @@ def _constants(test: Node) -> set[Decimal] | None:
     """Return the numbers that a test compares its field with; None where it does something else."""
     if isinstance(test, Has) or path_of(test):
         return set()
+    sides = _sides(test, _COMPARED)
+    # Compared with what is no number every number is the same: an error, or another than null.
+    return None if sides is None else {side.decimal for side in sides if side.decimal is not None}
+
+
+def _sides(test: Node, operators: frozenset[str]) -> list[Literal] | None:
+    """Return the constants that a test compares its field with; None where it is no such test."""
     if not isinstance(test, Binary):
         return None
-    if test.operator in _COMPARED:
+    sides: list[Node] = []
+    if test.operator in operators:
         sides = [test.right] if path_of(test.left) else [test.left] if path_of(test.right) else []
     elif test.operator == "in" and path_of(test.left) and isinstance(test.right, ListOf):
         sides = list(test.right.items)
-    else:
-        return None
-    if not sides or not all(isinstance(side, Literal) for side in sides):
-        return None
-    numbers = [side.decimal for side in sides if isinstance(side, Literal)]
-    # Compared with what is no number every number is the same: an error, or another than null.
-    return {number for number in numbers if number is not None}
+    literals = [side for side in sides if isinstance(side, Literal)]
+    return literals if literals and len(literals) == len(sides) else None
 
 
 class Classed:

@@ -13,6 +13,7 @@ from fastavro import parse_schema, schemaless_writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.router.classing import ClassedRules
 from agents.router.deciding import Decider
 from agents.router.domain.classes import Classed
 from agents.router.domain.decision import Failure, Target
@@ -243,6 +244,30 @@ def test_numbers_fall_into_the_places_between_constants(codec: Codec) -> None:
         for whole in (None, 9, 10, 11)
     }
     assert len(seen) == 3 * 4
+
+
+@pytest.mark.parametrize(
+    ("tests", "classed"),
+    [
+        (["event.text == 'n{}'"] * 253, True),
+        (["event.text == 'n{}'"] * 254, False),
+        (["event.text.startsWith('n{}')"] * 16, True),
+        (["event.text.startsWith('n{}')"] * 17, False),
+        (["event.amount > {}"] * 126, True),
+        (["event.amount > {}"] * 127, False),
+    ],
+    ids=["texts", "too many texts", "tests", "too many tests", "numbers", "too many numbers"],
+)
+def test_a_field_with_too_many_tests_is_left_to_the_index(
+    codec: Codec, tests: list[str], *, classed: bool
+) -> None:
+    """More than there are classes, or than are worth running on a text: the other rules are classed."""
+    if native.load("schemas.projection._run") is None:
+        pytest.skip("needs the compiled module")
+    rules = [rule(number, test.format(number)) for number, test in enumerate(tests)]
+    found = ClassedRules.of(TypeRules([*rules, rule(999, "event.flag")]), b"\x00\x00\x00\x00\x01", codec)
+    assert found is not None
+    assert (found.rest is None) is classed
 
 
 def test_a_target_and_a_failure_tell_their_rule(codec: Codec) -> None:
