@@ -40,7 +40,8 @@ def _tell(message: Message) -> None:
 
 
 def _end_with_stdin() -> None:
-    while sys.stdin.buffer.read(1):
+    # Past Python's reader of it, whose lock would be held at the end.
+    while os.read(sys.stdin.fileno(), 1):
         pass
     os._exit(GONE)
 

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from agents.router.deciding import Verdict
-from agents.router.dry_run.decoding import SharedCodec, fields_of_changed
+from agents.router.deciding import Decider, Verdict
+from agents.router.dry_run.decoding import NotingCodec
 from agents.router.dry_run.findings import Findings
-from agents.router.dry_run.outcome import Made, Outcome, Outcomes, undecodable
-from agents.router.route import Router
-from fleet.errors import PermanentError
+from agents.router.dry_run.outcome import Made, Outcome, Outcomes
+from agents.router.dry_run.pairing import Decided, Pair, PairDecider
+from agents.router.route import MAX_SEGMENTS, Router
 
 if TYPE_CHECKING:
     from agents.router.domain.timeline import Timeline
     from fleet.lane import Record
     from schemas.codec import SchemaSource
 
-_Decided: TypeAlias = Verdict | Outcome
-
 
 class _Side:
     """One of the two sets of rules, with the router that decides by it."""
 
-    def __init__(self, timeline: Timeline, codec: SharedCodec) -> None:
+    def __init__(self, timeline: Timeline, codec: NotingCodec) -> None:
         self.timeline = timeline
         self.router = Router(codec, lambda: timeline)
         self.outcomes = Outcomes(timeline.rules)
 
-    def outcome(self, decided: _Decided) -> Outcome:
+    def outcome(self, decided: Decided) -> Outcome:
         return decided if isinstance(decided, Outcome) else self.outcomes.of(decided)
 
 
@@ -45,12 +43,12 @@ class Comparison:
     """
 
     def __init__(self, baseline: Timeline, draft: Timeline, registry: SchemaSource) -> None:
-        changed = fields_of_changed(baseline.everything.rules, draft.everything.rules)
-        self._codec = SharedCodec(registry, changed)
+        self._codec = NotingCodec(registry)
         self._before = _Side(baseline, self._codec)
         self._after = _Side(draft, self._codec)
+        self._decider: PairDecider | None = None
+        self._deciders: dict[tuple[Decider, Decider], PairDecider] = {}
         self._findings = Findings()
-        self._undecodable: dict[str, Outcome] = {}
 
     @property
     def events(self) -> int:
@@ -73,24 +71,14 @@ class Comparison:
 
     def add(self, records: Iterable[Record]) -> None:
         """Compare events; `prepare` has looked up their schemas."""
-        pairs: dict[tuple[_Decided, _Decided], list[Record]] = {}
-        decoded = self._codec.decoded
-        old = new = None
+        pairs: dict[Pair, list[Record]] = {}
+        decider = self._decider
         for record in records:
-            published_ms = record.timestamp
-            if old is None or new is None or not (old.covers(published_ms) and new.covers(published_ms)):
-                old = self._before.router.decider(self._before.timeline, published_ms)
-                new = self._after.router.decider(self._after.timeline, published_ms)
-            decoded.clear()
-            before: _Decided
-            after: _Decided
-            try:
-                before, after = old.decide(record), new.decide(record)
-            except PermanentError:
-                before, after = self._refused(old.decide, record), self._refused(new.decide, record)
-            if not before.is_plain or not after.is_plain:
-                before, after = self._singly(before, after, record)
-            pair = before, after
+            if decider is None or not decider.covers(record.timestamp):
+                decider = self._decider = self._deciding(record.timestamp)
+            pair = decider.decide(record)
+            if not (pair[0].is_plain and pair[1].is_plain):
+                pair = self._singly(pair, record)
             same = pairs.get(pair)
             if same is None:
                 pairs[pair] = [record]
@@ -99,21 +87,24 @@ class Comparison:
         for (before, after), found in pairs.items():
             self._findings.add(self._before.outcome(before), self._after.outcome(after), found)
 
-    def _singly(self, before: _Decided, after: _Decided, record: Record) -> tuple[_Decided, _Decided]:
+    def _deciding(self, published_ms: int) -> PairDecider:
+        old, new = self._before, self._after
+        both = old.router.decider(old.timeline, published_ms), new.router.decider(new.timeline, published_ms)
+        found = self._deciders.get(both)
+        if found is None:
+            if len(self._deciders) >= MAX_SEGMENTS:
+                self._deciders.clear()
+            found = self._deciders[both] = PairDecider(*both, self._codec)
+        return found
+
+    def _singly(self, pair: Pair, record: Record) -> Pair:
+        before, after = pair
         made: Made = {}
         if isinstance(before, Verdict) and not before.is_plain:
             before = self._before.outcomes.singly(before, record, made)
         if isinstance(after, Verdict) and not after.is_plain:
             after = self._after.outcomes.singly(after, record, made)
         return before, after
-
-    def _refused(self, decide: Any, record: Record) -> _Decided:
-        """Return what one set of rules makes of an event that at least one of them cannot decode."""
-        try:
-            verdict: Verdict = decide(record)
-        except PermanentError as error:
-            return self._undecodable.setdefault(error.message, undecodable(error))
-        return verdict
 
     def report(self) -> dict[str, Any]:
         """Return what was found so far, as JSON values."""

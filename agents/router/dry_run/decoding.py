@@ -1,54 +1,36 @@
-"""A codec that decodes an event once for both sets of rules."""
+"""Codecs and schemas as a dry-run needs them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fleet.errors import PermanentError
 from schemas.codec import Codec
 from schemas.registry import SubjectVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from schemas.codec import SchemaSource
-    from tables.routes.rule import Rule
 
 
-class SharedCodec(Codec):
-    """Decodes the fields that either set of rules reads, once for an event.
-
-    Args:
-        registry: Source of the schemas.
-        changed: Fields that the conditions of the rules read which only one of the sets has. With them
-            added, both sets read the same fields of an event.
+class NotingCodec(Codec):
+    """A codec that notes whether fields of an event were decoded.
 
     Attributes:
-        decoded: The event at hand, by the fields that were decoded; to be cleared before the next one.
+        has_decoded: Whether they were, or it was tried, since somebody set it to False.
     """
 
-    def __init__(self, registry: SchemaSource, changed: frozenset[str]) -> None:
-        super().__init__(registry)
-        self.decoded: dict[frozenset[str], dict[str, Any]] = {}
-        self._changed = changed
+    has_decoded = False
 
     def projector(self, wanted: frozenset[str]) -> Callable[[bytes], dict[str, Any]]:
-        """Return what decodes the fields `wanted`, and those of the other set with them."""
-        fields = wanted | self._changed
-        of_both, alone, decoded = super().projector(fields), super().projector(wanted), self.decoded
+        """Return what decodes the fields `wanted` alone, and notes it."""
+        decode = super().projector(wanted)
 
-        def project(value: bytes) -> dict[str, Any]:
-            event = decoded.get(fields)
-            if event is None:
-                try:
-                    event = of_both(value)
-                except PermanentError:
-                    # A field that only the other set reads must not fail this one.
-                    return alone(value)
-                decoded[fields] = event
-            return event
+        def noted(value: bytes) -> dict[str, Any]:
+            self.has_decoded = True
+            return decode(value)
 
-        return project
+        return noted
 
 
 class WithDrafts:
@@ -71,11 +53,3 @@ class WithDrafts:
     async def latest(self, subject: str) -> SubjectVersion:
         """Return the newest version of a subject."""
         return await self._registry.latest(subject)
-
-
-def fields_of_changed(baseline: Iterable[Rule], draft: Iterable[Rule]) -> frozenset[str]:
-    """Return the fields that conditions read of rules which are not in both sets as they are."""
-    old, new = ({rule.name: rule for rule in rules} for rules in (baseline, draft))
-    changed = [old[name] for name in old if new.get(name) != old[name]]
-    changed += [new[name] for name in new if old.get(name) != new[name]]
-    return frozenset[str]().union(*(rule.compiled.fields for rule in changed))
