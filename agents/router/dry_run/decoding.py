@@ -11,24 +11,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from schemas.codec import SchemaSource
+    from schemas.projection import Classes, Classifier
 
 
 class NotingCodec(Codec):
-    """A codec that notes whether fields of an event were decoded.
+    """A codec that notes whether an event was read.
 
     Attributes:
-        has_decoded: Whether they were, or it was tried, since somebody set it to False.
+        has_read: Whether its fields were looked at, or it was tried, since somebody set it to False.
     """
 
-    has_decoded = False
+    has_read = False
 
     def projector(self, wanted: frozenset[str]) -> Callable[[bytes], dict[str, Any]]:
         """Return what decodes the fields `wanted` alone, and notes it."""
         decode = super().projector(wanted)
 
         def noted(value: bytes) -> dict[str, Any]:
-            self.has_decoded = True
+            self.has_read = True
             return decode(value)
+
+        return noted
+
+    def classifier(self, header: bytes, tests: Mapping[str, Classes]) -> Classifier | None:
+        """Return what gives the classes of an event's fields, and notes it."""
+        classify = super().classifier(header, tests)
+        if classify is None:
+            return None
+
+        def noted(value: bytes, start: int) -> bytes | None:
+            self.has_read = True
+            return classify(value, start)
 
         return noted
 

@@ -243,3 +243,21 @@ def test_a_sample_is_always_the_same_and_about_as_large_as_asked() -> None:
     other = [SourceRecord(b"", offset, partition=1) for offset in range(20_000)]
     assert [each.offset for each in sampled(other, 0.1)] != [each.offset for each in tenth]
     assert sampled(records, 1.0) == records
+
+
+async def test_a_set_that_reads_events_alone_meets_what_cannot_be_read(codec: Codec) -> None:
+    """Junk with the headers of an event before it is a dead letter of the rules that read it, as live."""
+    headers = (("ce_type", b"canonical.claim"), ("ce_kind", b"c"), ("ce_region", b"zz"))
+    sound, junk = (
+        SourceRecord(value, offset, b"key", "canonical.claim", headers=headers)
+        for offset, value in enumerate([codec.encode("canonical.claim-value", a_claim()), b"junk"])
+    )
+    # The draft's rules are told apart by another attribute, so that it need not read the event at all.
+    reading = rule("reads", "event.total_charge > 1 && attributes.kind == 'a'")
+    baseline = [reading, *(rule(f"b{name}", f"attributes.region == '{name}'") for name in ("tx", "oh"))]
+    draft = [*baseline, *(rule(f"k{name}", f"attributes.kind == '{name}'") for name in ("x", "y", "z"))]
+    found = await report(baseline, draft, [sound, junk])
+    for place, rules in (("before", baseline), ("after", draft)):
+        _, letters = await live(rules, [sound, junk])
+        assert found["errors"][place]["total"] == letters["decode"]
+    assert (found["errors"]["before"]["total"], found["errors"]["after"]["total"]) == (1, 0)
