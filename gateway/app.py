@@ -9,6 +9,7 @@ from aiohttp import web
 
 from api import Services, mount
 from api.problems import problems
+from gateway.forwarding import ROUTER_PATHS, Forwarding
 from gateway.handlers import READINESS, WORKERS, add_routes
 from gateway.middlewares import measured
 from gateway.parts import workers
@@ -33,5 +34,6 @@ def new_app(settings: Settings) -> web.Application:
 
     app.cleanup_ctx.append(readiness)
     add_routes(app)
-    mount(app, Services.of(settings))
+    router = next(worker for worker in app[WORKERS] if worker.name == "router")
+    mount(app, Services.of(settings), Forwarding(router.name, router.url, ROUTER_PATHS).add_routes)
     return app

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from agents.router.api import DryRunHandlers
 from agents.router.counting import COUNTS, refused
+from agents.router.dry_run.service import DryRuns
 from agents.router.route import Router, active_rules, parse_row
 from agents.router.views import add_views
 from api import Services, mount
@@ -27,7 +29,8 @@ def new_app(config: Settings | None = None) -> LaneApp:
         partition_by=lambda key: int(key.split("/", 1)[0]),
         help="Events by rule, keyed <partition>/<rule@version>, exact",
     )
-    app.lane.closing += [rules.stop, services.close]
+    runs = DryRuns(chosen, f"router at {app.conf.canonical_url}")
+    app.lane.closing += [runs.stop, rules.stop, services.close]
     declare = app.lane_agent(
         name=NAME,
         sources=sources_of(chosen),
@@ -40,7 +43,7 @@ def new_app(config: Settings | None = None) -> LaneApp:
     )
     declare(router.process)
     add_views(app, rules)
-    mount(app.web_app, services)
+    mount(app.web_app, services, DryRunHandlers(runs, sources_of(chosen)).add_routes)
     return app
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,10 +15,13 @@ from agents.router.dry_run.plan import parse_request, plan
 from agents.router.dry_run.service import DryRuns
 from agents.router.dry_run.work import work
 from tables.routes.rule import Rule, parse_rule
+from tests.support.lane_processes import Worker
 from tests.support.polling import until
+from tests.support.stack import ROOT, environment, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from agents.router.dry_run.outcome import Outcome
     from agents.router.dry_run.runs import Run
@@ -86,3 +91,30 @@ async def ended(runs: DryRuns, run_id: str) -> Run:
     run = await until(found, LIMIT_S, f"the end of {run_id}")
     assert run is not None
     return run
+
+
+@contextmanager
+def router_worker(settings: Settings, folder: Path, port: int | None = None) -> Iterator[Worker]:
+    """Run a router worker for a while."""
+    port = free_ports(1)[0] if port is None else port
+    own = settings.model_copy(update={"router_port": port, "data_dir": folder / "data"})
+    log = folder / f"router-{port}.log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agents.router", "worker"],
+            cwd=ROOT,
+            env=environment(own) | {"PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    worker = Worker(port, log, process)
+    try:
+        yield worker
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        finally:
+            worker.kill()

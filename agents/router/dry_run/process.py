@@ -60,6 +60,7 @@ class Process:
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, **where},
             limit=MAX_LINE_BYTES,
+            start_new_session=True,  # Ctrl-C is for whoever asked to act on.
         )
         try:
             if not self._is_wanted:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,17 @@ from tables.errors import NotFoundError
 from tests.support.lane_kafka import Cluster
 from tests.support.polling import until
 from tests.support.router_claims import CANONICAL, Published
-from tests.support.router_runs import LIMIT_S, ended, noted, open_runs, planned, report_of, rule
-from tests.support.stack import ROOT, environment, free_ports
+from tests.support.router_runs import (
+    LIMIT_S,
+    ended,
+    noted,
+    open_runs,
+    planned,
+    report_of,
+    router_worker,
+    rule,
+)
+from tests.support.stack import ROOT, environment
 
 REGIONS = ("TX", "OH", "FL", "CA", "NY", "WA", "IL", "GA")
 BASELINE = (
@@ -71,7 +78,7 @@ async def test_it_equals_the_later_live_result(
     await cluster.create(dict.fromkeys(topics, 3))
     rows = [(each["name"].encode(), msgspec.json.encode(each)) for each in job.draft]
     await cluster.send("fleet.config.routes", rows, partitions=1)
-    with router(stack_settings, tmp_path):
+    with router_worker(stack_settings, tmp_path):
         await until(lambda: cluster.consumed("router", CANONICAL), LIMIT_S, "all claims routed")
     ids = {
         dict(each.headers)["ce_id"]: place
@@ -94,27 +101,6 @@ def places(published: Published) -> Iterator[tuple[int, int]]:
     for claim in published.claims:
         yield claim.partition, ends[claim.partition]
         ends[claim.partition] += 1
-
-
-@contextmanager
-def router(settings: Settings, folder: Path) -> Iterator[None]:
-    """Run a router worker for a while."""
-    (port,) = free_ports(1)
-    own = settings.model_copy(update={"router_port": port, "data_dir": folder / "data"})
-    with (folder / "router.log").open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "agents.router", "worker"],
-            cwd=ROOT,
-            env=environment(own) | {"PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 async def test_the_difference_adds_up(stack_settings: Settings, published: Published) -> None:

@@ -1,0 +1,79 @@
+"""What somebody asks, as the job of a process: drafts are checked as they are when they are saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from agents.router.dry_run.plan import Request, plan
+from fleet.errors import PermanentError
+from schemas.registry import UNKNOWN_SUBJECT
+from tables.routes.checks import check_rule, check_table
+from tables.routes.rule import parse_rule
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from agents.router.dry_run.job import Document, Job
+    from schemas.codec import SchemaSource
+    from tables.definitions import Definitions
+
+_LAST_ID: Final = 2**32 - 1
+"""Ids that no registry gives: those of schemas that nobody has registered go down from here."""
+
+
+async def job_of(
+    request: Request, definitions: Definitions, registry: SchemaSource, sources: Collection[str]
+) -> Job:
+    """Return the job of a request, by the rules as they stand.
+
+    Args:
+        request: What is asked.
+        definitions: The rules.
+        registry: The schema registry.
+        sources: Topics that the router reads.
+
+    Raises:
+        NotFoundError: A rule that is named is not there.
+        PermanentError: A rule, or the request, is refused; says why.
+        TransientError: Kafka or the registry does not answer.
+    """
+    table = await definitions.table()
+    stored = {name: parse_rule(each) for name, each in table.documents.items()}
+    job = plan(request, stored, table.offset, sources)
+    return await _checked(job, registry, sources)
+
+
+async def _checked(job: Job, registry: SchemaSource, sources: Collection[str]) -> Job:
+    """Check the rules that differ, and give their projections schemas of their own."""
+    known = {each["name"]: each for each in job.baseline}
+    rules = [parse_rule(each) for each in job.draft]
+    schemas: dict[int, Document] = {}
+    drafts: list[Document] = []
+    for rule, document in zip(rules, job.draft, strict=True):
+        if known.get(rule.name) == document:
+            drafts.append(document)
+            continue
+        found = check_rule(rule, await _schemas(registry, {rule.source, *sources}))
+        schema_id = None
+        if found is not None:
+            schema_id = _LAST_ID - len(schemas)
+            schemas[schema_id] = found
+        drafts.append({**document, "output_schema": schema_id})
+    check_table(rules)
+    return msgspec.structs.replace(job, draft=tuple(drafts), schemas=schemas)
+
+
+async def _schemas(registry: SchemaSource, event_types: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the newest schemas of those event types that have one."""
+    found: dict[str, dict[str, Any]] = {}
+    for event_type in event_types:
+        if "*" in event_type:
+            continue
+        try:
+            found[event_type] = (await registry.latest(f"{event_type}-value")).schema
+        except PermanentError as error:
+            if error.reason != UNKNOWN_SUBJECT:
+                raise
+    return found
