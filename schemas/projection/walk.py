@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar
 
 from fastavro import parse_schema, schemaless_reader
+from fastavro.schema import UnknownType
 
 Projection: TypeAlias = Callable[[bytes, int], dict[str, Any]]
 Target = TypeVar("Target")
@@ -186,7 +187,10 @@ def decimal_of(schema: Any) -> Callable[[bytes], Decimal]:
 
 
 def _reader_of(schema: Any) -> Callable[[bytes, int], tuple[Any, int]]:
-    parsed = parse_schema(schema)
+    try:
+        parsed = parse_schema(schema)
+    except UnknownType:  # All names were written out, except where a type holds itself.
+        raise ProjectionError("the schema refers to itself") from None
 
     def read(value: bytes, start: int) -> tuple[Any, int]:
         stream = BytesIO(value)
