@@ -206,7 +206,7 @@ class Emitter(Writer):
 
     def _compare(self, operator: str, left: Node, right: Node) -> Value:
         one, two = self.value(left), self.value(right)
-        slow = f"{self.bind(_COMPARISONS[operator])}({one.code}, {two.code})"
+        slow = f"{self.bind(_COMPARISONS[operator])}({self._beside(left, one, two)}, {two.code})"
         if not isinstance(right, Literal):
             return self.assign(slow, bool)
         fast = f"{one.code} {operator} {two.code}"
@@ -232,7 +232,10 @@ class Emitter(Writer):
             return self.apply(operations.contains, two, one.code, kind=bool)
         literals = cast("list[Literal]", parts)
         values = [part.value for part in literals]
-        exact = [part.decimal or part.value if type(part.value) is float else part.value for part in literals]
+        exact = [
+            part.value if part.decimal is None or type(part.value) is not float else part.decimal
+            for part in literals
+        ]
         choice = f"{self.bind(exact)} if type({one.code}) is Decimal else {self.bind(values)}"
         slow = f"{self.bind(operations.contains)}({choice}, {one.code})"
         if not all(type(value) is str for value in values):

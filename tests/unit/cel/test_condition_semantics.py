@@ -39,6 +39,8 @@ def _value(text: str) -> Any:
         ("event.charge >= 1000.10", "1000.1", True),
         ("event.charge in [0.1, 0.2]", "0.2", True),
         ("event.charge in [1, 2]", "2.00", True),
+        ("event.charge in [0.0, 1.5]", "0.00", True),
+        ("2.5 == decimal('2.50') && decimal('0.1') == 0.1", "1", True),
         ("event.charge + 0.1 == 0.3", "0.2", True),
         ("0.1 + event.charge == 0.3", "0.2", True),
         ("event.charge * 1.1 == 1.21", "1.1", True),
