@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 READ_LIMIT_S = 10.0
 FETCH_TIMEOUT_MS = 200
+MAX_WAIT_MS = 5
+"""How long Kafka holds a fetch back: the next one waits for it. Nothing is fetched between two views."""
 REMEMBERED_CHANGES = 10_000
 AUDIT_TAIL = 1_000
 """Offsets before the end of the audit that are read at first: only its last record must be among them."""
@@ -119,7 +121,7 @@ class LogReader:
             await topics.require([self._topic, self._audit], by="config")
         finally:
             await topics.close()
-        self._copy = copy = _Copy(new_reader(self._config), self._topic, self._audit)
+        self._copy = copy = _Copy(new_reader(self._config, max_wait_ms=MAX_WAIT_MS), self._topic, self._audit)
         await bounded(copy.open(), READ_LIMIT_S, "the connection to Kafka")
         return copy
 
@@ -154,12 +156,14 @@ class _Copy:
         """Read both topics to their last stable offsets."""
         tps = (self._table, self._audit)
         ends = await self.reader.end_offsets(tps)
+        self.reader.resume(*tps)
         while behind := [tp for tp in tps if await self.reader.position(tp) < ends[tp]]:
             fetched = await self.reader.getmany(*behind, timeout_ms=FETCH_TIMEOUT_MS)
             for record in fetched.get(self._table, ()):
                 self._take_row(record)
             for record in fetched.get(self._audit, ()):
                 self._take_audit(record)
+        self.reader.pause(*tps)
         return View(
             rows=dict(self._rows),
             offset=await self.reader.position(self._table),

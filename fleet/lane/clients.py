@@ -60,17 +60,26 @@ def new_producer(config: LaneConfig, transactional_id: str | None) -> AIOKafkaPr
     )
 
 
-def new_reader(config: LaneConfig, *, max_fetch_bytes: int = 2 << 20) -> AIOKafkaConsumer:
+def new_reader(
+    config: LaneConfig, *, max_fetch_bytes: int = 2 << 20, max_wait_ms: int = 500
+) -> AIOKafkaConsumer:
     """Return an unstarted read_committed consumer without a group and without a reset policy.
 
     Without a policy a position that Kafka no longer has is an error to decide on, never a
     silent jump to either end.
+
+    Args:
+        config: How to reach Kafka.
+        max_fetch_bytes: Bytes of a partition in one answer.
+        max_wait_ms: How long Kafka may hold back an answer at the end of a topic. It answers no sooner for a
+            transaction that is committed meanwhile.
     """
     return AIOKafkaConsumer(
         bootstrap_servers=config.bootstrap_servers,
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="none",
+        fetch_max_wait_ms=max_wait_ms,
         max_partition_fetch_bytes=max_fetch_bytes,
         fetch_max_bytes=max(max_fetch_bytes, 52428800),
         request_timeout_ms=int(config.request_timeout_s * 1000),
