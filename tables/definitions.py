@@ -50,7 +50,7 @@ class Definitions:
             limit: Definitions on it, at most `MAX_PAGE`.
         """
         table, chosen = await self.table(), wanted or Filter()
-        found = [each for _, each in sorted(table.documents.items()) if chosen.takes(each, self.kind)]
+        found = [each for _, each in sorted(table.documents.items()) if chosen.takes(each, self.kind.content)]
         rest = [each for each in found if each["name"] > after]
         items = rest[: min(limit, MAX_PAGE)]
         more = items[-1]["name"] if len(rest) > len(items) else ""

@@ -41,7 +41,9 @@ class Step:
 async def export(definitions: Definitions, wanted: Filter | None = None) -> str:
     """Return definitions as a YAML list in the order of their names, without versions."""
     table, chosen = await definitions.table(), wanted or Filter()
-    found = [each for _, each in sorted(table.documents.items()) if chosen.takes(each, definitions.kind)]
+    found = [
+        each for _, each in sorted(table.documents.items()) if chosen.takes(each, definitions.kind.content)
+    ]
     return f"# {FIRST}\n{dump([definitions.kind.content(each) for each in found])}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -58,14 +58,14 @@ class Filter:
     state: str = ""
     text: str = ""
 
-    def takes(self, document: Document, kind: Kind) -> bool:
-        """Return whether it wants `document`."""
+    def takes(self, document: Document, content: Callable[[Document], Document]) -> bool:
+        """Return whether it wants `document`; `content` gives what a person wrote in it."""
         if document["state"] != self.state if self.state else document["state"] == DELETED:
             return False
         if self.owner not in ("", document["owner"]) or self.source not in ("", document.get("source")):
             return False
         text = self.text.casefold()
-        return not text or any(text in word.casefold() for word in _words(kind.content(document)))
+        return not text or any(text in word.casefold() for word in _words(content(document)))
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -49,14 +49,7 @@ class Routes:
 
     def content(self, document: Document) -> Document:
         """Return what of a rule a person writes."""
-        kept = {
-            name: value
-            for name, value in document.items()
-            if name in _ALWAYS or (name not in _OF_THE_PLATFORM and value != _DEFAULTS.get(name))
-        }
-        if kept.get("projection"):
-            kept["projection"] = {part: value for part, value in kept["projection"].items() if value}
-        return kept
+        return content(document)
 
     async def check(self, changed: Sequence[Document], table: Mapping[str, Document]) -> Sequence[Document]:
         """Check rules that are to be written against all that the table will then hold."""
@@ -71,5 +64,17 @@ class Routes:
 
 def parse(data: bytes | Mapping[str, Any]) -> Document:
     """Return a rule as JSON values, with every field that it can have; see `parse_rule`."""
-    document: Document = msgspec.to_builtins(parse_rule(data))
+    document: Document = msgspec.json.decode(msgspec.json.encode(parse_rule(data)))
     return document
+
+
+def content(document: Document) -> Document:
+    """Return what of a rule a person writes: no version, nothing that the platform sets, no defaults."""
+    kept = {
+        name: value
+        for name, value in document.items()
+        if name in _ALWAYS or (name not in _OF_THE_PLATFORM and value != _DEFAULTS.get(name))
+    }
+    if kept.get("projection"):
+        kept["projection"] = {part: value for part, value in kept["projection"].items() if value}
+    return kept
