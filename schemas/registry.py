@@ -84,19 +84,29 @@ class Registry:
 
     async def register(self, subject: str, schema: dict[str, Any]) -> int:
         """Register a schema, or find it if it is registered; return its global id. Idempotent."""
-        answer = await self._request("POST", f"/subjects/{_quoted(subject)}/versions", schema)
+        answer = await self._request("POST", f"/subjects/{_quoted(subject)}/versions", _wrapped(schema))
         return int(answer["id"])
 
     async def is_compatible(self, subject: str, schema: dict[str, Any]) -> bool:
         """Return whether the subject would take the schema as its next version."""
         path = f"/compatibility/subjects/{_quoted(subject)}/versions/latest"
-        answer = await self._request("POST", path, schema)
+        answer = await self._request("POST", path, _wrapped(schema))
         return bool(answer["is_compatible"])
 
-    async def _request(self, method: str, path: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    async def require_compatible(self, subject: str, level: str) -> None:
+        """Let the subject take only schemas that are compatible with its newest, e.g. ``BACKWARD``."""
+        await self._request("PUT", f"/config/{_quoted(subject)}", {"compatibility": level})
+
+    async def subjects(self) -> list[str]:
+        """Return the names of all subjects."""
+        return [str(each) for each in (await self._request("GET", "/subjects", wanted=list))]
+
+    async def _request(
+        self, method: str, path: str, content: dict[str, Any] | None = None, wanted: type = dict
+    ) -> Any:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout, headers={"Accept": _CONTENT_TYPE})
-        body = None if schema is None else json.dumps({"schema": json.dumps(schema)})
+        body = None if content is None else json.dumps(content)
         headers = {"Content-Type": _CONTENT_TYPE}
         url = self.url + path
         try:
@@ -104,10 +114,10 @@ class Registry:
                 status, text = response.status, await response.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._outage(type(error).__name__) from error
-        answer = _json_object(text)
-        if status == HTTPStatus.OK and answer is not None:
+        answer = _json(text)
+        if status == HTTPStatus.OK and isinstance(answer, wanted):
             return answer
-        raise self._refusal(status, answer)
+        raise self._refusal(status, answer if isinstance(answer, dict) else None)
 
     def _refusal(self, status: int, answer: dict[str, Any] | None) -> EventfleetError:
         if status in _NOT_ALLOWED:
@@ -129,16 +139,19 @@ def _quoted(subject: str) -> str:
     return quote(subject, safe="")
 
 
-def _json_object(text: str) -> dict[str, Any] | None:
+def _wrapped(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": json.dumps(schema)}
+
+
+def _json(text: str) -> Any:
     try:
-        answer = json.loads(text)
+        return json.loads(text)
     except ValueError:
         return None
-    return answer if isinstance(answer, dict) else None
 
 
 def _avro(answer: dict[str, Any], what: str) -> dict[str, Any]:
-    schema = _json_object(answer["schema"]) if answer.get("schemaType", "AVRO") == "AVRO" else None
-    if schema is None:
+    schema = _json(answer["schema"]) if answer.get("schemaType", "AVRO") == "AVRO" else None
+    if not isinstance(schema, dict):
         raise PermanentError(f"{what} is not an Avro record schema", reason=UNUSABLE_SCHEMA)
     return schema

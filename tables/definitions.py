@@ -158,25 +158,25 @@ class Definitions:
         """
 
         async def decide(view: View) -> list[Write]:
-            return await self.decided(self._table(view), made, actor)
+            edits = await self.checked(self._table(view), made, actor)
+            documents = [await self.kind.complete(edit.document) for edit in edits]
+            return [
+                Write(name=document["name"], action=edit.action, after=document)
+                for edit, document in zip(edits, documents, strict=True)
+            ]
 
         changed = await self.log.change(decide, actor, reason)
         return [dict(write.after) for write in changed.writes]
 
-    async def decided(self, table: Table, made: Make, actor: Actor) -> list[Write]:
-        """Return what `write` would write into `table`; see there."""
+    async def checked(self, table: Table, made: Make, actor: Actor) -> Sequence[Edit]:
+        """Return what `write` would write into `table`, after every check; see there for what is raised."""
         edits = made(table)
         for edit in edits:
             self._require_editor(table, edit.document, actor)
-        if not edits:
-            return []
-        wanted = [edit.document for edit in edits]
-        everything = {**table.documents, **{each["name"]: each for each in wanted}}
-        checked = await self.kind.check(wanted, everything)
-        return [
-            Write(name=each["name"], action=edit.action, after=each)
-            for edit, each in zip(edits, checked, strict=True)
-        ]
+        if edits:
+            wanted = {edit.document["name"]: edit.document for edit in edits}
+            await self.kind.check(list(wanted.values()), {**table.documents, **wanted})
+        return edits
 
     async def _one(self, made: Make, actor: Actor, reason: str) -> Document:
         (written,) = await self.write(made, actor, reason)

@@ -86,7 +86,7 @@ async def import_all(
         return [edit for edit in edits if edit.action != UNCHANGED]
 
     if dry_run:
-        await definitions.decided(await definitions.table(), made, actor)
+        await definitions.checked(await definitions.table(), made, actor)
     else:
         await definitions.write(made, actor, reason)
     return steps

@@ -30,15 +30,20 @@ class Kind(Protocol):
     def content(self, document: Document) -> Document:
         """Return what of it a person writes: without version, what the platform sets, and defaults."""
 
-    async def check(self, changed: Sequence[Document], table: Mapping[str, Document]) -> Sequence[Document]:
+    async def check(self, changed: Sequence[Document], table: Mapping[str, Document]) -> None:
         """Check definitions that are to be written against all that the table will then hold.
-
-        Returns:
-            What to write for each of them.
 
         Raises:
             PermanentError: One is refused; says why.
             TransientError: What is needed for the check does not answer.
+        """
+
+    async def complete(self, document: Document) -> Document:
+        """Return a definition that was checked with what the platform sets in it; may be called again.
+
+        Raises:
+            PermanentError: It is refused; says why.
+            TransientError: What is needed for it does not answer.
         """
 
 

@@ -9,8 +9,11 @@ import msgspec
 
 from schemas.registry import Registry
 from tables.documents import Document
+from tables.kinds import ACTIVE
+from tables.routes.checks import check_rule, check_table, needs_schema
 from tables.routes.errors import RuleError
-from tables.routes.rule import Rule, parse_rule
+from tables.routes.known_events import KnownEvents
+from tables.routes.rule import Rule, State, parse_rule
 
 TOPIC: Final = "fleet.config.routes"
 AUDIT: Final = "fleet.audit.routes"
@@ -37,7 +40,7 @@ class Routes:
     noun = "rule"
 
     def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+        self._events = KnownEvents(registry)
 
     def parse(self, document: Mapping[str, Any]) -> Document:
         """Return a rule with every field that it can have.
@@ -51,15 +54,39 @@ class Routes:
         """Return what of a rule a person writes."""
         return content(document)
 
-    async def check(self, changed: Sequence[Document], table: Mapping[str, Document]) -> Sequence[Document]:
-        """Check rules that are to be written against all that the table will then hold."""
-        del table
-        for each in changed:
-            if each["name"] in RESERVED:
-                raise RuleError(
-                    f"name: {each['name']!r} is taken", field="name", hint="choose another name"
-                ).of(each["name"])
-        return changed
+    async def check(self, changed: Sequence[Document], table: Mapping[str, Document]) -> None:
+        """Check rules against the schemas of their sources, and all rules together.
+
+        Raises:
+            RuleError: One is refused; says why.
+            TransientError: The schema registry does not answer.
+        """
+        rules = [parse_rule(each) for each in changed]
+        for rule in rules:
+            if rule.name in RESERVED:
+                raise RuleError(f"name: {rule.name!r} is taken", field="name", hint="choose another name")
+            await self._output_of(rule)
+        if any(rule.state is State.ACTIVE for rule in rules):
+            active = (each for each in table.values() if each["state"] == ACTIVE)
+            check_table(parse_rule(each) for each in active)
+
+    async def complete(self, document: Document) -> Document:
+        """Return a rule with the id of the schema that its copies have, which is registered.
+
+        Raises:
+            RuleError: The registry refuses the schema.
+            TransientError: The schema registry does not answer.
+        """
+        rule = parse_rule(document)
+        schema = await self._output_of(rule)
+        if schema is not None:
+            return {**document, "output_schema": await self._events.register(rule, schema)}
+        return {**document, "output_schema": rule.output_schema if rule.projection else None}
+
+    async def _output_of(self, rule: Rule) -> dict[str, Any] | None:
+        # One that is stopped is not looked at: it can be, also while the registry is down.
+        looked_at = rule.state in (State.DRAFT, State.ACTIVE) and needs_schema(rule)
+        return check_rule(rule, await self._events.covered(rule) if looked_at else {})
 
 
 def parse(data: bytes | Mapping[str, Any]) -> Document:
