@@ -14,7 +14,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from fleet.errors import PermanentError, TransientError
 from fleet.lane.batches import Batches
 from fleet.lane.bounded import background_done
 from fleet.lane.clients import STOP_LIMIT_S
+from fleet.lane.effects import Emit
 from fleet.lane.errors import Lost
 from fleet.lane.topics import Topics
 from fleet.lane.transaction import Transactor
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
     from fleet.lane.config import LaneConfig
+    from fleet.lane.transaction import Written
     from tables.access import Actor
 
 log = logging.getLogger(__name__)
@@ -55,11 +57,13 @@ class Write:
         name: Key of the row.
         action: What it is in the audit, e.g. ``update``.
         after: The new row, JSON values alone; has its ``version``.
+        outputs: Records for other topics, written in the same transaction.
     """
 
     name: str
     action: str
     after: Mapping[str, Any]
+    outputs: Sequence[Emit] = ()
 
 
 Decide = Callable[[View], Awaitable[Sequence[Write]]]
@@ -73,11 +77,13 @@ class Changed:
         writes: The rows, in order; empty where there was nothing to do.
         offset: Where the table stood: the offset after the last row.
         change_id: Id of the change in the audit.
+        ends: Offset after the last record written, by (topic, partition); empty where Kafka did not tell.
     """
 
     writes: tuple[Write, ...] = ()
     offset: int = 0
     change_id: str = ""
+    ends: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 class ConfigLog:
@@ -151,7 +157,8 @@ class ConfigLog:
                 if not writes:
                     return Changed(offset=view.offset)
                 tried = Changed(tuple(writes), view.offset + len(writes), change_id)
-                await self._commit(self._batches(view, tried, actor, reason), tried)
+                await self._topics.ensure({each.topic for write in writes for each in write.outputs})
+                ends = await self._commit(self._batches(view, tried, actor, reason), tried)
             except (Lost, KafkaError, TransientError) as error:
                 self._give_up()
                 if tried is None and isinstance(error, TransientError):
@@ -161,7 +168,7 @@ class ConfigLog:
                     raise self._busy(tried) from error
                 await asyncio.sleep(random.uniform(*JITTER_S))  # noqa: S311 - jitter
             else:
-                return tried
+                return replace(tried, ends=ends)
 
     async def _decided(
         self, decide: Decide, change_id: str, tried: Changed | None
@@ -188,17 +195,18 @@ class ConfigLog:
         self._transactor = Transactor(self._config, name, name)
         await self._transactor.fence()
 
-    async def _commit(self, batches: Batches, tried: Changed) -> None:
+    async def _commit(self, batches: Batches, tried: Changed) -> Written:
         transactor = self._transactor
         if transactor is None:
             raise Lost("the producer was given up meanwhile")
         try:
-            await transactor.commit(batches, {})
+            ends = await transactor.commit(batches, {})
         except BaseException:
             # Also when cancelled: what becomes of it is not known, and it is never used again.
             self._give_up()
             raise
         await self._seen(tried)
+        return ends
 
     async def _seen(self, tried: Changed) -> None:
         """Wait until the change can be read: Kafka answers a commit before it has written its markers."""
@@ -241,19 +249,22 @@ class ConfigLog:
             }
             sealed = seal(record, number=view.number + index + 1, previous_hash=previous_hash)
             previous_hash = sealed["hash"]
-            self._add(batches, self.topic, write.name, write.after)
-            self._add(batches, self.audit, write.name, sealed)
+            self._add(batches, _row(self.topic, write.name, write.after))
+            self._add(batches, _row(self.audit, write.name, sealed))
+            for output in write.outputs:
+                self._add(batches, output, what=write.name)
         batches.close()
         return batches
 
-    def _add(self, batches: Batches, topic: str, name: str, content: Mapping[str, Any]) -> None:
-        info = self._topics.get(topic)
+    def _add(self, batches: Batches, record: Emit, what: str = "") -> None:
+        info = self._topics.get(record.topic)
         if info is None:
-            raise Lost(f"topic {topic} is not known")
-        if not batches.add(topic, info, 0, name.encode(), orjson.dumps(content)):
-            limit = info.max_message_bytes
+            raise Lost(f"topic {record.topic} is not known")
+        where, key = record.partition or 0, record.key
+        if not batches.add(record.topic, info, where, key, record.value, record.headers):
+            limit, name = info.max_message_bytes, what or (key or b"").decode()
             raise PermanentError(
-                f"{name} is too large for {topic}, which takes {limit:,} bytes",
+                f"{name} is too large for {record.topic}, which takes {limit:,} bytes",
                 reason="too_large",
                 hint="make it smaller",
             )
@@ -269,6 +280,10 @@ class ConfigLog:
         else:
             message, hint = f"whether {self.topic} was changed is not known", "look before you try again"
         return TransientError(message, hint=hint)
+
+
+def _row(topic: str, name: str, content: Mapping[str, Any]) -> Emit:
+    return Emit(topic, name.encode(), orjson.dumps(content))
 
 
 def _readable(value: bytes) -> Any:
