@@ -9,7 +9,7 @@ import orjson
 
 from fleet.errors import FatalError, PermanentError
 from fleet.lane.batches import RECORD_OVERHEAD_BYTES, Batches, record_bytes
-from fleet.lane.dead_letters import PREFIX, RULE_HEADER, claim_checks, dead_letter_headers
+from fleet.lane.dead_letters import AT_SOURCE, PREFIX, RULE_HEADER, claim_checks, dead_letter_headers
 from fleet.lane.effects import DeadLetter, Effect, Emit, Forward, ForwardAll, Put
 from fleet.lane.partitioner import partition_of, partition_of_record
 from fleet.lane.store import DELETED, OFFSETS_KEY
@@ -204,7 +204,7 @@ def _fitting(
     if record_bytes(record.key, record.value, headers) <= info.max_message_bytes:
         return record.key, record.value, headers
     # Claim check: the payload stays at its source coordinates, which the headers name.
-    for key, kept in claim_checks(record.key, headers):
+    for key, kept in claim_checks(record.key, headers, getattr(record, "place", AT_SOURCE)):
         if record_bytes(key, None, kept) <= info.max_message_bytes:
             return key, None, kept
     message = f"the dead-letter topic takes records up to {info.max_message_bytes} bytes: too few for any"

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 PREFIX = "fleet_dl_"
 ATTEMPT = "attempt"
 RULE_HEADER = "fleet_rule"
+REKEYED = f"{PREFIX}rekeyed"
+"""Header of a dead letter whose key is another than the source record's: that chooses its partition."""
+
+CLAIM_CHECK = "claim_check"
+AT_SOURCE = "source"
+"""Where the payload is that a claim check stands for: at the source, or ``topic/partition/offset``."""
+
 MAX_DETAIL_CHARS = 500
 
 
@@ -42,17 +49,18 @@ def dead_letter_headers(agent: str, letter: DeadLetter) -> list[tuple[str, bytes
     headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
     headers.extend((PREFIX + name, str(value).encode(errors="replace")) for name, value in added.items())
     headers.extend(letter.added)
+    headers.extend(getattr(record, "kept", ()))
     return headers
 
 
 def claim_checks(
-    key: bytes | None, headers: list[tuple[str, bytes]]
+    key: bytes | None, headers: list[tuple[str, bytes]], place: str = AT_SOURCE
 ) -> Iterator[tuple[bytes | None, list[tuple[str, bytes]]]]:
     """Yield the forms of a dead letter whose payload stays at its source, each smaller than the last.
 
     First without the value alone, then without the original headers too, then without the key.
     """
-    checked = [*headers, (PREFIX + "claim_check", b"source")]
+    checked = [*headers, (PREFIX + CLAIM_CHECK, place.encode())]
     own = [(name, value) for name, value in checked if name.startswith(PREFIX)]
     yield key, checked
     yield key, own

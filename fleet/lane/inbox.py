@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fleet.lane.bounded import bounded
-from fleet.lane.dead_letters import ATTEMPT, PREFIX, reason_of
+from fleet.lane.dead_letters import ATTEMPT, PREFIX, REKEYED, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,6 +47,8 @@ class Redriven(msgspec.Struct, frozen=True, gc=False):
         letter: What those said, by name without the prefix.
         attempt: Which attempt at it this is, 2 for the first redrive.
         inbox_offset: Offset in the inbox.
+        place: Where it was read: ``topic/partition/offset`` of the inbox.
+        kept: Headers that it keeps should it become a dead letter again.
     """
 
     topic: str
@@ -59,6 +61,8 @@ class Redriven(msgspec.Struct, frozen=True, gc=False):
     letter: dict[str, str]
     attempt: int
     inbox_offset: int
+    place: str
+    kept: Headers
 
 
 def redriven(record: Record) -> Redriven:
@@ -74,9 +78,19 @@ def redriven(record: Record) -> Redriven:
     except (KeyError, ValueError):
         topic, partition, offset, timestamp = record.topic, record.partition, record.offset, record.timestamp
         attempt = 1
-    headers = tuple(header for header in record.headers if not header[0].startswith(PREFIX))
     return Redriven(
-        topic, partition, offset, timestamp, record.key, record.value, headers, why, attempt, record.offset
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        timestamp=timestamp,
+        key=record.key,
+        value=record.value,
+        headers=tuple(header for header in record.headers if not header[0].startswith(PREFIX)),
+        letter=why,
+        attempt=attempt,
+        inbox_offset=record.offset,
+        place=f"{record.topic}/{record.partition}/{record.offset}",
+        kept=tuple(header for header in record.headers if header[0] == REKEYED),
     )
 
 
