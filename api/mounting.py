@@ -10,6 +10,7 @@ from aiohttp import web
 from api import audit
 from api.asking import MAX_BODY_BYTES
 from api.auth import authenticated
+from api.dead_letters import DeadLetterHandlers
 from api.definitions import DefinitionHandlers
 from api.problems import problems
 from api.services import SERVICES, Services
@@ -34,6 +35,7 @@ def mount(app: web.Application, services: Services, *more: AddRoutes) -> web.App
     api = web.Application(middlewares=[problems, authenticated], client_max_size=MAX_BODY_BYTES)
     api[SERVICES] = services
     DefinitionHandlers(services.routes, "/routes").add_routes(api)
+    DeadLetterHandlers(services.dead_letters, services.redrives).add_routes(api)
     audit.add_routes(api)
     for add_routes in more:
         add_routes(api)

@@ -9,8 +9,10 @@ from aiohttp import web
 
 from fleet.lane.config import LaneConfig
 from schemas.registry import Registry
-from tables import keys
+from tables import dead_letters, keys
 from tables.config_log import ConfigLog
+from tables.dead_letters import DeadLetters
+from tables.dead_letters.jobs import Jobs
 from tables.definitions import Definitions
 from tables.keys import Keys
 from tables.routes import kind
@@ -21,7 +23,11 @@ if TYPE_CHECKING:
 
     from fleet.settings import Settings
 
-AUDITS: Final[Mapping[str, str]] = {"routes": kind.AUDIT, "keys": keys.AUDIT}
+AUDITS: Final[Mapping[str, str]] = {
+    "routes": kind.AUDIT,
+    "keys": keys.AUDIT,
+    "dead-letters": dead_letters.AUDIT,
+}
 """Topics of the audits that can be read, by their name in paths."""
 
 
@@ -34,28 +40,37 @@ class Services:
         registry: The schema registry.
         keys: The API keys.
         routes: The routing rules.
+        dead_letters: The dead letters of all agents.
+        redrives: Redrives of many of them, those of this process.
     """
 
     lane: LaneConfig
     registry: Registry
     keys: Keys
     routes: Definitions
+    dead_letters: DeadLetters
+    redrives: Jobs
 
     @classmethod
     def of(cls, settings: Settings) -> Services:
         """Return the services for these settings."""
         lane, registry = LaneConfig.of(settings), Registry(settings.registry)
+        letters = DeadLetters(lane, registry)
         return cls(
             lane=lane,
             registry=registry,
             keys=Keys(lane),
             routes=Definitions(ConfigLog(lane, kind.TOPIC, kind.AUDIT), Routes(registry)),
+            dead_letters=letters,
+            redrives=Jobs(letters),
         )
 
     async def close(self) -> None:
         """Close all connections."""
+        await self.redrives.stop()
         await self.keys.stop()
         await self.routes.log.stop()
+        await self.dead_letters.stop()
         await self.registry.close()
 
 

@@ -1,192 +1,221 @@
-"""``eventfleet dead-letters``: what could not be processed, why, and where it came from."""
+"""``eventfleet dead-letters``: what could not be processed, why, and what is done about it."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
-from contextlib import aclosing
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 
-import orjson
+import msgspec
 import typer
 from rich.table import Table
 
-from fleet.cli.people import for_people, instant, new_console, printable, quiet_clients
+from api.dead_letters import contents
+from api.services import Services
+from fleet.cli.people import cli_actor, for_people, instant, new_console, printable, quiet_clients
 from fleet.errors import FatalError
-from fleet.lane.config import LaneConfig
-from fleet.lane.dead_letters import PREFIX, reason_of
-from fleet.lane.reading import read, read_one
 from fleet.settings import settings
-from schemas.catalogue import load_catalogue
+from tables.dead_letters import Letter, LetterId, Selection
+from tables.dead_letters.payload import GONE
+from tables.dead_letters.service import MAX_PAGE, Contents
 
-TOPIC_PREFIX = "fleet.dead-letters."
-CLAIM_CHECK = "claim_check"
+T = TypeVar("T")
+
 DEFAULT_LIMIT = 50
+TIMES = ("since", "until")
+ONLY = ("step", "rule", "source", "state", *TIMES)
 
 app = typer.Typer(no_args_is_help=True)
 
-AgentOption = Annotated[str | None, typer.Option("--agent", help="Only this agent's.")]
-ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those with this reason.")]
+LetterName = Annotated[str, typer.Argument(metavar="LETTER", help="agent/partition/offset, as listed.")]
+AgentOption = Annotated[str, typer.Option("--agent", help="Only this agent's.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Only those with this reason.")]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="NAME=VALUE",
+        help="Only those with this step, rule, source, state; or since, until a time.",
+    ),
+]
+Because = Annotated[str, typer.Option("--because", help="Why, for the audit.")]
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Services]:
+    """Open the services, straight on Kafka."""
+    quiet_clients()
+    services = Services.of(settings())
+    try:
+        yield services
+    finally:
+        await services.close()
+
+
+def run(work: Callable[[Services], Awaitable[T]]) -> T:
+    """Do something with the services, and close them."""
+
+    async def done() -> T:
+        async with opened() as services:
+            return await work(services)
+
+    return asyncio.run(done())
+
+
+def selection(agent: str, reason: str, only: list[str] | None) -> Selection:
+    """Return which letters the options mean.
+
+    Raises:
+        FatalError: One of them makes no sense.
+    """
+    named: dict[str, Any] = {"agent": agent, "reason": reason}
+    for each in only or ():
+        name, found, value = each.partition("=")
+        if not found or name not in ONLY:
+            raise FatalError(f"--only {each} is no NAME=VALUE", hint=f"names are {', '.join(ONLY)}")
+        if name in TIMES:
+            named[f"{name}_ms"] = _epoch_ms(value)
+        else:
+            named[name] = value
+    return Selection(**named)
+
+
+def _epoch_ms(text: str) -> int:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise FatalError(f"{text!r} is no time", hint="write it as 2026-01-05T12:00:00Z") from None
+    return int(found.astimezone(UTC).timestamp() * 1000)
 
 
 @app.command("list")
 @for_people()
 def list_letters(
-    agent: AgentOption = None,
-    reason: ReasonOption = None,
+    agent: AgentOption = "",
+    reason: ReasonOption = "",
+    only: OnlyOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Show the newest N.")] = DEFAULT_LIMIT,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """List dead letters, the newest last; payloads are never shown."""
-    letters = [letter for letter in _letters(agent) if reason in (None, letter["reason"])]
-    letters.sort(key=lambda letter: letter["failed_at_ms"])
-    shown = letters[-limit:]
+    wanted = selection(agent, reason, only)
+    shown, is_all = run(lambda services: _newest(services, wanted, limit))
     if as_json:
         for letter in shown:
-            typer.echo(orjson.dumps(letter))
+            typer.echo(msgspec.json.encode(letter))
         return
     console = new_console()
-    if not letters:
+    if not shown:
         console.print("No dead letters.")
         return
     console.print(_table(shown))
-    if len(shown) < len(letters):
-        console.print(f"The newest {len(shown)} of {len(letters)}: see --limit.")
+    if not is_all:
+        console.print(f"The newest {len(shown)}: there are more, see --limit.")
+
+
+async def _newest(services: Services, wanted: Selection, limit: int) -> tuple[list[Letter], bool]:
+    """Return the newest letters, the newest last, and whether these are all."""
+    found: list[Letter] = []
+    after = ""
+    while len(found) <= limit:
+        most = min(limit + 1 - len(found), MAX_PAGE)
+        page = await services.dead_letters.page(wanted, cli_actor(), after=after, limit=most)
+        found += page.letters
+        after = page.after
+        if not after:
+            break
+    return found[:limit][::-1], len(found) <= limit
 
 
 @app.command()
 @for_people()
-def count() -> None:
+def count(
+    agent: AgentOption = "",
+    reason: ReasonOption = "",
+    only: OnlyOption = None,
+) -> None:
     """Count dead letters by agent and reason."""
-    found = Counter((letter["agent"], letter["reason"]) for letter in _letters(None))
+    wanted = selection(agent, reason, only)
+    found = run(lambda services: services.dead_letters.count(wanted, cli_actor()))
     table = Table("agent", "reason", "dead letters", box=None, pad_edge=False)
     table.columns[2].justify = "right"
-    for (agent, reason), letters in sorted(found.items()):
-        table.add_row(printable(agent), printable(reason), str(letters))
+    for (whose, why), letters in sorted(found.items()):
+        table.add_row(printable(whose), printable(why), str(letters))
     new_console().print(table if found else "No dead letters.")
 
 
 @app.command()
 @for_people()
 def show(
-    agent: Annotated[str, typer.Argument(help="Agent that refused the record.")],
-    partition: Annotated[int, typer.Argument(min=0, help="Partition of the dead letter.")],
-    offset: Annotated[int, typer.Argument(min=0, help="Offset of the dead letter.")],
+    letter: LetterName,
     *,
     payload: Annotated[
         bool, typer.Option("--payload", help="Write the original bytes to stdout, the rest to stderr.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Key, payload and headers as `edit --file` takes them.")
+    ] = False,
+    because: Because = "",
 ) -> None:
-    """Show one dead letter: why, where from, and the headers the record came with."""
-    topic = _topics(agent)[0]
-    config = LaneConfig.of(settings())
-    quiet_clients()
-    record = asyncio.run(read_one(config, topic, partition, offset))
-    if record is None:
-        message = f"no dead letter at {agent} {partition} {offset}"
-        raise FatalError(message, hint="see `eventfleet dead-letters list`, column letter")
-    typer.echo("\n".join(_details(record)), err=payload)
+    """Show one dead letter: why, where from, and what the record came with; the audit says who looked."""
+    where = LetterId.parse(letter)
+    found = run(lambda services: services.dead_letters.look(where, cli_actor(), because))
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(contents(found)), indent=2))
+        return
+    typer.echo("\n".join(_details(found)), err=payload)
+    if payload and found[2].format == GONE:
+        raise FatalError(str(found[2].content))
     if payload:
-        _write(_original(config, record))
+        _write(found[1].value or b"")
 
 
-def _topics(agent: str | None) -> list[str]:
-    names = [name for name in load_catalogue().topics if name.startswith(TOPIC_PREFIX)]
-    if agent is None:
-        return names
-    if TOPIC_PREFIX + agent not in names:
-        known = ", ".join(name.removeprefix(TOPIC_PREFIX) for name in names)
-        raise FatalError(f"no agent {agent!r} has dead letters", hint=f"use one of {known}")
-    return [TOPIC_PREFIX + agent]
-
-
-def _letters(agent: str | None) -> list[dict[str, Any]]:
-    quiet_clients()
-    return asyncio.run(_read(LaneConfig.of(settings()), _topics(agent)))
-
-
-async def _read(config: LaneConfig, topics: list[str]) -> list[dict[str, Any]]:
-    async with aclosing(read(config, topics)) as records:
-        return [_letter(record) async for record in records]
-
-
-def _letter(record: Any) -> dict[str, Any]:
-    why = reason_of(record.headers)
-    return {
-        "agent": why.get("agent", record.topic.removeprefix(TOPIC_PREFIX)),
-        "partition": record.partition,
-        "offset": record.offset,
-        "failed_at_ms": record.timestamp,
-        "reason": why.get("reason", ""),
-        "step": why.get("step", ""),
-        "detail": why.get("detail", ""),
-        "source_topic": why.get("topic", ""),
-        "source_partition": _number(why.get("partition")),
-        "source_offset": _number(why.get("offset")),
-        "source_timestamp_ms": _number(why.get("timestamp")),
-    }
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.lstrip("-").isdecimal() else None
-
-
-def _table(letters: list[dict[str, Any]]) -> Table:
-    table = Table("when", "agent", "letter", "reason", "step", "source", "detail", box=None, pad_edge=False)
+def _table(letters: list[Letter]) -> Table:
+    table = Table("when", "letter", "state", "reason", "step", "source", "detail", box=None, pad_edge=False)
     for column in table.columns[:5]:
         column.no_wrap = True
     table.columns[5].overflow = table.columns[6].overflow = "fold"
     for letter in letters:
-        source = "/".join(str(letter[f"source_{part}"]) for part in ("topic", "partition", "offset"))
-        place = f"{letter['partition']} {letter['offset']}"
-        texts = (letter["agent"], place, letter["reason"], letter["step"], source, letter["detail"])
-        table.add_row(instant(letter["failed_at_ms"]), *(printable(text) for text in texts))
+        texts = (letter.id.name, letter.state, letter.reason, letter.step, _source(letter), letter.detail)
+        table.add_row(instant(letter.failed_at_ms), *(printable(text) for text in texts))
     return table
 
 
-def _details(record: Any) -> list[str]:
-    why = reason_of(record.headers)
-    own = {
-        name: value
-        for name, value in why.items()
-        if name not in ("topic", "partition", "offset", "timestamp")
-    }
-    source = f"{why.get('topic')}/{why.get('partition')}/{why.get('offset')}"
-    published = _number(why.get("timestamp"))
+def _source(letter: Letter) -> str:
+    return f"{letter.source_topic}/{letter.source_partition}/{letter.source_offset}"
+
+
+def _details(found: Contents) -> list[str]:
+    letter, content, payload = found
+    source, published = _source(letter), letter.source_timestamp_ms
+    size = f"{len(content.value or b'')} bytes"
+    place = f", kept at the {letter.payload_at}" if letter.payload_at else ""
+    acted = f"{letter.state} at {letter.acted_at} by {letter.acted_by}" if letter.acted_at else letter.state
     lines = {
-        "failed at": instant(record.timestamp),
-        **own,
+        "failed at": instant(letter.failed_at_ms),
+        "state": acted,
+        **{name: getattr(letter, name) for name in ("reason", "step", "detail", "agent")},
+        **({"rule": letter.rule} if letter.rule else {}),
+        **({"copy of": letter.copy_of} if letter.copy_of else {}),
+        "attempt": str(letter.attempt),
         "source": source if published is None else f"{source}, published {instant(published)}",
-        "key": _text(record.key),
-        "payload": "none kept: see the source" if CLAIM_CHECK in why else f"{len(record.value or b'')} bytes",
+        "key": _text(content.key),
+        "payload": str(payload.content) if payload.format == GONE else size + place,
     }
-    original = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
-    width = max(map(len, [*lines, *(name for name, _ in original)])) + 2
+    width = max(map(len, [*lines, *(name for name, _ in content.headers)])) + 2
     return [
         *(f"{printable(name):{width}}{printable(value)}" for name, value in lines.items()),
-        *(["", "headers of the record"] if original else []),
-        *(f"{printable(name):{width}}{_text(value)}" for name, value in original),
+        *(["", "headers of the record"] if content.headers else []),
+        *(f"{printable(name):{width}}{_text(value)}" for name, value in content.headers),
     ]
 
 
 def _text(content: bytes | None) -> str:
     return "(none)" if content is None else printable(content.decode(errors="backslashreplace"))
-
-
-def _original(config: LaneConfig, record: Any) -> bytes:
-    """Return the payload; one too large for its dead letter is read where it came from."""
-    why = reason_of(record.headers)
-    if CLAIM_CHECK not in why:
-        return record.value or b""
-    source = asyncio.run(read_one(config, why["topic"], int(why["partition"]), int(why["offset"])))
-    if source is None:
-        where = f"{why['topic']}/{why['partition']}/{why['offset']}"
-        raise FatalError(
-            f"the payload stayed at {where}, which Kafka has deleted since", hint="ask its sender for it"
-        )
-    return source.value or b""
 
 
 def _write(content: bytes) -> None:

@@ -110,6 +110,6 @@ def test_a_dead_letter_has_room_for_the_record_and_its_headers() -> None:
 def test_sources_and_outputs_of_one_agent_have_equal_partitions() -> None:
     """Co-partitioned topics have the same number of partitions."""
     topics = load_catalogue().topics.values()
-    tables = ("fleet.config.", "fleet.audit.", "fleet.router.")
+    tables = ("fleet.config.", "fleet.audit.", "fleet.router.", "fleet.dead-letter-status")
     events = [topic for topic in topics if not topic.name.startswith(tables)]
     assert {topic.partitions for topic in events} == {6}

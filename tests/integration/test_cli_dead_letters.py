@@ -15,13 +15,12 @@ import pytest
 from aiohttp.test_utils import unused_port
 from typer.testing import Result
 
-from fleet.cli.dead_letters import app as dead_letters
+from fleet.cli.dead_letters_acting import app as dead_letters
 from fleet.lane.dead_letters import dead_letter_headers
 from fleet.lane.effects import DeadLetter
 from fleet.settings import Settings
-from schemas.catalogue import load_catalogue
-from schemas.cluster import ensure_topics
 from tests.support.commands import invoke
+from tests.support.dead_letters import create_topics
 from tests.support.lane_kafka import Cluster
 
 SECRET = b"ISA*00*DOE*JANE~"
@@ -53,8 +52,7 @@ def letters(stack_settings: Settings, unique: Callable[[str], str]) -> Letters:
 
 
 async def _write(settings: Settings, reason: str, source: str) -> Letters:
-    specs = [spec for spec in load_catalogue().specs() if spec.name.startswith("fleet.dead-letters.")]
-    await ensure_topics(specs, settings)
+    await create_topics(settings)
     cluster = Cluster(settings.kafka)
     await cluster.create({source: 1})
     places = []
@@ -91,7 +89,7 @@ def test_each_letter_is_a_line_with_its_origin(letters: Letters) -> None:
     rows = [line for line in listed.stdout.splitlines() if letters.reason in line]
     assert len(rows) == 3
     for number, row in enumerate(rows):
-        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  router ", row)
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  router/\d/\d+ +open ", row)
         assert f"detail [{number}] of it" in row
         assert f"/0/{number - 1} " in row
     assert "DOE" not in listed.stdout
@@ -102,7 +100,7 @@ def test_limit_keeps_the_newest_and_says_so(letters: Letters) -> None:
     listed = letters.list("--limit", "1")
     assert "detail [2] of it" in listed.stdout
     assert "detail [1] of it" not in listed.stdout
-    assert "The newest 1 of 3: see --limit." in listed.stdout
+    assert "The newest 1: there are more, see --limit." in listed.stdout
 
 
 def test_json_is_one_object_a_line_for_programs(letters: Letters) -> None:
@@ -122,6 +120,14 @@ def test_json_is_one_object_a_line_for_programs(letters: Letters) -> None:
         "source_partition": 0,
         "source_offset": 1,
         "source_timestamp_ms": PUBLISHED_MS,
+        "rule": "",
+        "attempt": 1,
+        "copy_of": "",
+        "payload_at": "",
+        "state": "open",
+        "acted_at": "",
+        "acted_by": "",
+        "version": 0,
     }
 
 
@@ -140,7 +146,7 @@ def test_count_is_by_agent_and_reason(letters: Letters) -> None:
 def test_show_gives_headers_without_the_payload(letters: Letters) -> None:
     """Reason, source and original headers; control characters of a publisher come as escapes."""
     partition, offset = letters.places[0]
-    shown = letters.command("show", "router", str(partition), str(offset))
+    shown = letters.command("show", f"router/{partition}/{offset}")
     assert shown.exit_code == 0, shown.stderr
     fields = dict(line.split(maxsplit=1) for line in shown.stdout.splitlines() if line)
     assert fields["reason"] == letters.reason
@@ -153,7 +159,7 @@ def test_show_gives_headers_without_the_payload(letters: Letters) -> None:
 def test_show_payload_gives_the_bytes_alone_on_stdout(letters: Letters) -> None:
     """So that they can go into a file as they were; what people read goes to stderr."""
     partition, offset = letters.places[0]
-    shown = letters.command("show", "router", str(partition), str(offset), "--payload")
+    shown = letters.command("show", f"router/{partition}/{offset}", "--payload")
     assert shown.stdout_bytes == SECRET
     assert letters.reason in shown.stderr
 
@@ -161,17 +167,17 @@ def test_show_payload_gives_the_bytes_alone_on_stdout(letters: Letters) -> None:
 def test_a_payload_left_at_the_source_is_read_there(letters: Letters) -> None:
     """A claim check is honoured."""
     partition, offset = letters.places[1]
-    shown = letters.command("show", "router", str(partition), str(offset), "--payload")
+    shown = letters.command("show", f"router/{partition}/{offset}", "--payload")
     assert shown.stdout_bytes == b"too large for its dead letter"
-    assert "none kept: see the source" in shown.stderr
+    assert "29 bytes, kept at the source" in shown.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (
-            ("show", "router", "0", "999999"),
-            "no dead letter at router 0 999999: see `eventfleet dead-letters list`, column letter",
+            ("show", "router/0/999999"),
+            "no dead letter router/0/999999: see `eventfleet dead-letters list`, column letter",
         ),
         (
             ("list", "--agent", "nobody"),
