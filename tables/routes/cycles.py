@@ -24,6 +24,7 @@ MAX_SHOWN: Final = 8
 """Rules that a message names of a cycle."""
 
 _HINT: Final = "change a target or a source of one of these rules"
+_TEMPLATES: Final = "; a template counts as every topic that it can name: begin it with a name of its own"
 
 
 class Step(NamedTuple):
@@ -61,7 +62,8 @@ def check_cycles(rules: Iterable[Rule]) -> None:
         left_out = len(path) - MAX_SHOWN
         if left_out > 0:
             path[MAX_SHOWN - 1 : -1] = [f" ({left_out} more)"]
-        raise RuleError(f"cycle: {cycle[-1].target}{''.join(path)}", field="targets", hint=_HINT)
+        hint = _HINT + (_TEMPLATES if any("{" in step.target for step in cycle) else "")
+        raise RuleError(f"cycle: {cycle[-1].target}{''.join(path)}", field="targets", hint=hint)
 
 
 def find_cycle(rules: Iterable[Rule]) -> list[Step]:

@@ -55,6 +55,7 @@ def test_a_cycle_is_refused_with_the_way_round(rules: list[tuple[str, ...]], pat
         assert set(_steps(refused.value.message)) == set(_steps(path))
         assert refused.value.message == path
         assert refused.value.field == "targets"
+        assert ("a template counts as every topic" in refused.value.hint) is ("{" in path)
 
 
 def _steps(path: str) -> list[str]:
