@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,17 @@ def test_the_demonstration_rules_pass() -> None:
     for rule in rules:
         assert check_rule(rule, SCHEMAS) is None
     check_table(rules)
+
+
+def test_the_rule_of_the_guide_passes() -> None:
+    """What people copy from the documentation is accepted, with its projection."""
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "routing.md").read_text(), re.DOTALL)
+    (entry,) = yaml.safe_load(example)
+    schema = check_rule(parse_rule({"version": 1, **entry}), SCHEMAS)
+    assert schema is not None
+
+    names = [field["name"] for field in schema["fields"]]
+    assert names == ["claim_id", "total_charge", "provider", "lines", "over"]
 
 
 def test_a_pattern_is_checked_against_each_event_type_that_it_covers() -> None:
