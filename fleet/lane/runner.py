@@ -88,7 +88,10 @@ class Runner:
 
     def _seen(self, tp: TopicPartition, records: list[Any]) -> list[Any]:
         """Return records as the agent is to see them."""
-        return [redriven(record) for record in records] if tp.topic == self._agent.inbox else records
+        if tp.topic != self._agent.inbox:
+            return records
+        self._context.topics.try_refused(tp, records[0].offset)
+        return [redriven(record) for record in records]
 
     async def _fire(self) -> int:
         """Fire the timers that are due; return for how long to wait for records, then to look again.

@@ -61,6 +61,7 @@ class Topics:
         self._known: dict[str, TopicInfo | None] = {}
         self._expires: dict[str, float] = {}
         self._refused: dict[str, float] = {}
+        self._tried: dict[TopicPartition, int] = {}
 
     async def admin(self) -> AIOKafkaAdminClient:
         """Return the shared admin client."""
@@ -94,6 +95,16 @@ class Topics:
         until = time.monotonic() + REFUSED_S
         for topic in topics:
             self._known[topic], self._expires[topic], self._refused[topic] = None, until, until
+
+    def try_refused(self, inbox: TopicPartition, offset: int) -> None:
+        """Try refused topics again for what a person sent again: the cause is mended, as far as they know.
+
+        Once for each batch of the inbox, or the chunk that is refused again would be done for ever.
+        """
+        if offset > self._tried.get(inbox, -1):
+            self._tried[inbox] = offset
+            self.forget(self._refused)
+            self._refused.clear()
 
     def is_refused(self, topic: str) -> bool:
         """Tell whether Kafka does not let this worker use `topic`, as far as known."""

@@ -14,7 +14,7 @@ from fleet.lane.dead_letters import reason_of
 from tests.support.lane_acl import AUTHORIZER, NOBODY, Operation, allow
 from tests.support.lane_broker import Broker
 from tests.support.lane_host import local_lane, summing_agent
-from tests.support.lane_load import LIMIT_S, Load
+from tests.support.lane_load import LIMIT_S, PARTITIONS, Load
 from tests.support.lane_worker import TABLE
 from tests.support.polling import until
 from tests.support.stack import isolated_settings
@@ -105,6 +105,35 @@ def routing(source: str) -> Process:
             yield Emit(f"{source}-{to}", record.key, record.value, cause=record)
 
     return route
+
+
+async def test_after_a_grant_a_redrive_delivers(load: Load) -> None:
+    """What was set aside meanwhile comes back by the inbox, and goes where it was to go, once."""
+    refused, inbox = f"{load.source}-b", f"{load.source}-inbox"
+    await load.cluster.create({inbox: PARTITIONS})
+    await allow(load.cluster, refused, Operation.DESCRIBE)
+    agent = replace(summing_agent(load), sources=(load.source, inbox), inbox=inbox, dead_letter_limit=None)
+    await load.send(100)
+    async with local_lane(load, agent):
+        await load.consumed()
+        set_aside = await ids(load, "dead")
+        assert set_aside
+        for operation in (Operation.WRITE, Operation.READ):
+            await allow(load.cluster, refused, operation)
+        async with (
+            load.cluster.producer(transactional_id=f"{load.app_id}-redrive") as producer,
+            producer.transaction(),
+        ):
+            for each in await load.cluster.read(f"{load.source}-dead"):
+                where = int(reason_of(each.headers)["partition"])
+                await producer.send(
+                    inbox, each.value, key=each.key, partition=where, headers=list(each.headers)
+                )
+
+        async def delivered() -> bool:
+            return sorted(await ids(load, "b")) == sorted(set_aside)
+
+        await until(delivered, LIMIT_S, "what was set aside in the topic that may be written now")
 
 
 async def test_a_changelog_that_may_not_be_written_halts_the_task(load: Load) -> None:
