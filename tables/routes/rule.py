@@ -36,7 +36,7 @@ _HINTS: Final = {
     "projection": "give keep: [field], rename: {new: field} and compute: {new: expression}",
     "valid_from": "write a time with its zone, e.g. 2026-01-31T00:00:00Z",
     "valid_until": "write a time with its zone, e.g. 2026-01-31T00:00:00Z",
-    "priority": "use a whole number; the lowest is tried first",
+    "priority": "use a whole number within a million of 0; the lowest is tried first",
 }
 
 _Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}\Z")]
@@ -44,6 +44,7 @@ _EventType = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9*][A-Za-z0-9._*-]{
 _Group = Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9][a-z0-9._-]{0,127})?\Z")]
 _Targets = Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=MAX_TARGETS)]
 _Field = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}\Z")]
+_Priority = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -106,7 +107,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     projection: Projection | None = None
     key: str = ""
     group: _Group = ""
-    priority: int = 0
+    priority: _Priority = 0
     default: bool = False
     valid_from: _Instant | None = None
     valid_until: _Instant | None = None

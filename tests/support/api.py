@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
@@ -13,10 +14,22 @@ from aiohttp.test_utils import TestClient, TestServer
 from fleet.lane.config import LaneConfig
 from fleet.settings import Settings
 from gateway.app import new_app
+from schemas.registry import Registry
 from tables.access import Actor, Role
 from tables.keys import Keys
+from tests.support.lane_kafka import Cluster
+from tests.support.polling import until
 
 ADMIN = Actor(id="test", team="platform", roles=(Role.ADMIN,))
+
+
+LIMIT_S = 30.0
+
+
+def a_rule(name: str, **fields: Any) -> dict[str, Any]:
+    """Return a rule as a team writes it."""
+    plain = {"name": name, "owner": "finance", "source": "canonical.claim", "targets": ["finance.claims"]}
+    return {**plain, "condition": "event.total_charge > 10", "state": "active", **fields}
 
 
 @dataclass(frozen=True)
@@ -34,13 +47,17 @@ class Api:
 
     Attributes:
         client: Of the gateway.
+        settings: Of the gateway.
         keys: The key service, to make further keys.
         token: The key that is used by default, an admin's.
+        admin: Who makes keys.
     """
 
     client: TestClient[web.Request, web.Application]
+    settings: Settings
     keys: Keys
     token: str
+    admin: Actor = ADMIN
 
     async def key(self, team: str, *roles: Role) -> str:
         """Make a key."""
@@ -57,13 +74,38 @@ class Api:
         **options: Any,
     ) -> Answer:
         """Ask for ``/v1`` and `path`; `content` is sent as JSON."""
+        if content is not None:
+            options["json"] = content
         named = {"Authorization": f"Bearer {self.token if token is None else token}", **(headers or {})}
-        async with self.client.request(
-            method, f"/v1{path}", json=content, headers=named, **options
-        ) as response:
+        async with self.client.request(method, f"/v1{path}", headers=named, **options) as response:
             is_json = "json" in response.content_type
             body = await response.json(content_type=None) if is_json else await response.text()
             return Answer(response.status, body, response.headers)
+
+    async def send(
+        self, method: str, path: str, body: str | bytes, media_type: str, **options: Any
+    ) -> Answer:
+        """Ask with any body."""
+        return await self.ask(method, path, headers={"Content-Type": media_type}, data=body, **options)
+
+    async def known(self, method: str, path: str, content: Any, *, token: str) -> Answer:
+        """Ask with a key that was just made, as soon as the gateway knows it."""
+
+        async def answered() -> Answer | None:
+            answer = await self.ask(method, path, content, token=token)
+            return None if answer.status == HTTPStatus.UNAUTHORIZED else answer
+
+        found = await until(answered, LIMIT_S, "the key known to the gateway")
+        assert found is not None
+        return found
+
+    def registry(self) -> Registry:
+        """Return a client of the schema registry."""
+        return Registry(self.settings.registry)
+
+    async def rows(self, topic: str) -> list[Any]:
+        """Return the committed records of a topic."""
+        return await Cluster(self.settings.kafka).read(topic)
 
 
 @asynccontextmanager
@@ -73,6 +115,6 @@ async def open_api(settings: Settings) -> AsyncIterator[Api]:
     try:
         issued = await keys.issue("platform", [Role.ADMIN], ADMIN)
         async with TestClient(TestServer(new_app(settings))) as client:
-            yield Api(client, keys, issued.token)
+            yield Api(client, settings, keys, issued.token)
     finally:
         await keys.stop()
