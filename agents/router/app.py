@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from agents.router.api import DryRunHandlers
+from collections.abc import Iterator
+
+from agents.router.api import DryRunHandlers, ExplainHandlers
 from agents.router.counting import COUNTS, refused
+from agents.router.domain.timeline import Timeline
 from agents.router.dry_run.service import DryRuns
+from agents.router.explaining.service import Explainer
 from agents.router.route import Router, active_rules, parse_row
 from agents.router.views import add_views
 from api import Services, mount
+from api.mounting import AddRoutes
 from fleet.lane import LaneApp
 from fleet.settings import Settings, settings
 from schemas.codec import Codec
@@ -43,8 +48,29 @@ def new_app(config: Settings | None = None) -> LaneApp:
     )
     declare(router.process)
     add_views(app, rules)
-    mount(app.web_app, services, DryRunHandlers(runs, sources_of(chosen)).add_routes)
+    mount(app.web_app, services, *_more_routes(chosen, app, services, rules, runs))
     return app
+
+
+def _more_routes(
+    config: Settings, app: LaneApp, services: Services, rules: ConfigTable[Timeline], runs: DryRuns
+) -> Iterator[AddRoutes]:
+    """Yield what adds the router's own paths to the API."""
+
+    async def timeline() -> Timeline:
+        await rules.ready()
+        return rules.snapshot()
+
+    explainer = Explainer(
+        services.lane,
+        services.registry,
+        sources_of(config),
+        group=app.conf.id,
+        timeline=timeline,
+        worker_url=str(app.conf.canonical_url),
+    )
+    yield DryRunHandlers(runs, sources_of(config)).add_routes
+    yield ExplainHandlers(explainer).add_routes
 
 
 def sources_of(config: Settings) -> list[str]:

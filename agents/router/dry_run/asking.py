@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from agents.router.dry_run.plan import Request, plan
-from fleet.errors import PermanentError
-from schemas.registry import UNKNOWN_SUBJECT
-from tables.routes.checks import check_rule, check_table
+from tables.routes.checks import check_rule, check_table, needs_schema
+from tables.routes.known_events import KnownEvents
 from tables.routes.rule import parse_rule
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from agents.router.dry_run.job import Document, Job
-    from schemas.codec import SchemaSource
+    from schemas.registry import Registry
     from tables.definitions import Definitions
 
 _LAST_ID: Final = 2**32 - 1
@@ -24,7 +23,7 @@ _LAST_ID: Final = 2**32 - 1
 
 
 async def job_of(
-    request: Request, definitions: Definitions, registry: SchemaSource, sources: Collection[str]
+    request: Request, definitions: Definitions, registry: Registry, sources: Collection[str]
 ) -> Job:
     """Return the job of a request, by the rules as they stand.
 
@@ -42,11 +41,11 @@ async def job_of(
     table = await definitions.table()
     stored = {name: parse_rule(each) for name, each in table.documents.items()}
     job = plan(request, stored, table.offset, sources)
-    return await _checked(job, registry, sources)
+    return await _checked(job, KnownEvents(registry))
 
 
-async def _checked(job: Job, registry: SchemaSource, sources: Collection[str]) -> Job:
-    """Check the rules that differ, and give their projections schemas of their own."""
+async def _checked(job: Job, events: KnownEvents) -> Job:
+    """Check the rules that differ, and give their projections schemas that nobody has registered."""
     known = {each["name"]: each for each in job.baseline}
     rules = [parse_rule(each) for each in job.draft]
     schemas: dict[int, Document] = {}
@@ -55,25 +54,11 @@ async def _checked(job: Job, registry: SchemaSource, sources: Collection[str]) -
         if known.get(rule.name) == document:
             drafts.append(document)
             continue
-        found = check_rule(rule, await _schemas(registry, {rule.source, *sources}))
         schema_id = None
+        found = check_rule(rule, await events.covered(rule) if needs_schema(rule) else {})
         if found is not None:
             schema_id = _LAST_ID - len(schemas)
             schemas[schema_id] = found
         drafts.append({**document, "output_schema": schema_id})
     check_table(rules)
     return msgspec.structs.replace(job, draft=tuple(drafts), schemas=schemas)
-
-
-async def _schemas(registry: SchemaSource, event_types: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Return the newest schemas of those event types that have one."""
-    found: dict[str, dict[str, Any]] = {}
-    for event_type in event_types:
-        if "*" in event_type:
-            continue
-        try:
-            found[event_type] = (await registry.latest(f"{event_type}-value")).schema
-        except PermanentError as error:
-            if error.reason != UNKNOWN_SUBJECT:
-                raise
-    return found

@@ -6,12 +6,10 @@ import asyncio
 import json
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from fleet.settings import Settings
 from tables.access import Role
@@ -20,7 +18,7 @@ from tests.support.api import Answer, Api, open_api
 from tests.support.lane_processes import Worker
 from tests.support.polling import until
 from tests.support.router_claims import CANONICAL, Published
-from tests.support.router_runs import LIMIT_S, open_runs, router_worker
+from tests.support.router_runs import LIMIT_S, open_runs
 from tests.support.stack import free_ports
 
 DRAFT: dict[str, Any] = {
@@ -31,30 +29,6 @@ DRAFT: dict[str, Any] = {
     "targets": ["team.urgent-claims"],
     "projection": {"keep": ["claim_id"], "compute": {"charge": "event.total_charge * 2"}},
 }
-
-
-@pytest.fixture(scope="module")
-def settings(stack_settings: Settings) -> Settings:
-    """Settings with a port for the router."""
-    return stack_settings.model_copy(update={"router_port": free_ports(1)[0]})
-
-
-@pytest.fixture(scope="module")
-def worker(
-    settings: Settings, published: Published, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Worker]:
-    """A router worker that is ready."""
-    del published
-    with router_worker(settings, tmp_path_factory.mktemp("router"), settings.router_port) as found:
-        asyncio.run(found.ready())
-        yield found
-
-
-@pytest_asyncio.fixture
-async def api(settings: Settings) -> AsyncIterator[Api]:
-    """A gateway in this process, and an admin's key to it."""
-    async with open_api(settings) as opened:
-        yield opened
 
 
 async def ended(api: Api, path: str) -> dict[str, Any]:
@@ -97,7 +71,8 @@ async def test_a_stored_draft_is_tried_by_its_name(api: Api, worker: Worker) -> 
     assert made.status == 201, made.body
     begun = await api.ask("POST", "/dry-runs", {"rules": ["stored-draft"], "sample": 0.01})
     run = await ended(api, begun.headers["Location"].removeprefix("/v1"))
-    assert list(run["report"]["rules"]["after"]) == ["stored-draft@2"]
+    assert "stored-draft@2" in run["report"]["rules"]["after"]
+    assert "stored-draft@2" not in run["report"]["rules"]["before"]
     await api.ask("POST", "/routes/stored-draft/resume")
     refused = await api.ask("POST", "/dry-runs", {"rules": ["stored-draft"]})
     assert (refused.status, refused.body["field"]) == (400, "rules")
