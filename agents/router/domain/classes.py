@@ -51,7 +51,7 @@ class FieldTests:
         self.texts: dict[bytes, int] | None = {} if are_few else None
         self._functions = [compile_node(node) for node in run] if are_few else []
         self._names = path.split(".")
-        self._classes: dict[tuple[str, ...], int] = {}
+        self._classes: dict[tuple[str | None, ...], int] = {}
 
     def learn(self, text: bytes) -> int | None:
         """Return the class of a text, and add it to `texts`; None where it has none."""
@@ -71,7 +71,7 @@ class FieldTests:
         for name in reversed(self._names):
             event = {name: event}
         outcomes = [_outcome(function, event) for function in self._functions]
-        key = (text if text in self._asked_for else "", *outcomes)
+        key = (text if text in self._asked_for else None, *outcomes)
         known = self._classes.setdefault(key, FIRST + len(self._classes))
         if known <= LAST:
             return known

@@ -277,3 +277,12 @@ def test_a_target_and_a_failure_tell_their_rule(codec: Codec) -> None:
     decision = decider.decide(record(EVENT, None)).decision
     assert decision.targets == (Target("t0", "r0", 1),)
     assert decision.errors == (Failure("r1", 1, "no such overload: null > int"),)
+
+
+def test_the_empty_text_is_told_from_texts_that_no_rule_asks_for(codec: Codec) -> None:
+    """Asked for, it is a class of its own, whichever text came first."""
+    event: dict[str, Any] = {"maybe": None, "whole": None, "amount": Decimal(1), "kind": "A", "flag": False}
+    event |= {"either": "", "codes": [], "on": dt.date(2026, 3, 2), "rate": 0.0, "payer": None}
+    decider = Decider(Timeline(RuleSet.of([rule(0, "event.text == ''")])).at(0), codec)
+    decided = [by_class(decider, record({**event, "text": text}, None)) for text in ("", "a", "", "a")]
+    assert [len(targets) for targets, _ in decided] == [1, 0, 1, 0]
