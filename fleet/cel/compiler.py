@@ -97,7 +97,7 @@ class Emitter(Writer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loops = 0
+        self.slots: list[int] = []  # of the loops around, innermost last
 
     def value(self, node: Node) -> Value:  # noqa: C901, PLR0911, PLR0912 - an arm per node, mypy checks all are there
         """Write what computes `node` and return where its value is."""
@@ -154,11 +154,16 @@ class Emitter(Writer):
         if isinstance(constant, Literal):
             return self.value(constant)
         function = FUNCTIONS[node.function]
-        arguments = [
-            self.value(part).code if made is None else self.bind(made)
-            for part, made in zip(node.arguments, prepared(node), strict=True)
-        ]
-        return self.apply(function.implementation, *arguments, kind=function.kind)
+        arguments = []
+        for part, made in zip(node.arguments, prepared(node), strict=True):
+            value = self.value(part) if made is None else Value(self.bind(made), bool)
+            arguments.append(value.code)
+            if function.linear:
+                loops.charge(self, part, value)
+        found = self.apply(function.implementation, *arguments, kind=function.kind)
+        if function.linear:
+            loops.charge_made(self, found)
+        return found
 
     def _select(self, node: Select) -> Value:
         owner, name = self.value(node.operand).code, self.bind(node.name)
@@ -193,7 +198,10 @@ class Emitter(Writer):
         if node.operator in _ARITHMETIC:
             one, two = self.value(left), self.value(right)
             first, second = self._beside(left, one, two), self._beside(right, two, one)
-            return self.apply(_ARITHMETIC[node.operator], first, second)
+            found = self.apply(_ARITHMETIC[node.operator], first, second)
+            if node.operator == "+":
+                loops.charge_made(self, found)
+            return found
         if isinstance(left, Literal) and not isinstance(right, Literal):
             return self._compare(_FLIPPED[node.operator], right, left)
         return self._compare(node.operator, left, right)
@@ -208,6 +216,8 @@ class Emitter(Writer):
         one, two = self.value(left), self.value(right)
         slow = f"{self.bind(_COMPARISONS[operator])}({self._beside(left, one, two)}, {two.code})"
         if not isinstance(right, Literal):
+            if self.slots and not loops.is_own(self, right):
+                loops.charge(self, left, one)
             return self.assign(slow, bool)
         fast = f"{one.code} {operator} {two.code}"
         if right.value is None:
@@ -228,8 +238,9 @@ class Emitter(Writer):
         one = self.value(item)
         parts = [folded(part) for part in container.items] if isinstance(container, ListOf) else None
         if parts is None or not all(isinstance(part, Literal) for part in parts):
-            two = self.value(container).code
-            return self.apply(operations.contains, two, one.code, kind=bool)
+            two = self.value(container)
+            loops.charge(self, container, two)
+            return self.apply(operations.contains, two.code, one.code, kind=bool)
         literals = cast("list[Literal]", parts)
         values = [part.value for part in literals]
         exact = [

@@ -30,6 +30,7 @@ class Function:
         plain: Whether it is called as ``name(x)``.
         method: Whether it is called as ``x.name()``.
         constant: Whether equal constants always give an equal result, so that it may run when compiled.
+        linear: Whether it takes time for every character, so that loops pay for what it reads and makes.
         prepared: What is made of a string written at a position, once, when the call is compiled.
     """
 
@@ -40,15 +41,16 @@ class Function:
     plain: bool = False
     method: bool = True
     constant: bool = True
+    linear: bool = False
     prepared: Mapping[int, Callable[[str], Any]] = field(default_factory=dict)
 
 
 def _conversion(implementation: Callable[[Any], Any], kind: type) -> Function:
-    return Function(implementation, kind, plain=True, method=False)
+    return Function(implementation, kind, plain=True, method=False, linear=kind in {str, bytes})
 
 
 def _text(implementation: Callable[..., Any], kind: type, least: int, most: int) -> Function:
-    return Function(implementation, kind, least, most)
+    return Function(implementation, kind, least, most, linear=True)
 
 
 def _getter(implementation: Callable[..., int]) -> Function:
@@ -60,7 +62,9 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "startsWith": _text(strings.starts_with, bool, 2, 2),
     "endsWith": _text(strings.ends_with, bool, 2, 2),
     "contains": _text(strings.contains, bool, 2, 2),
-    "matches": Function(patterns.matches, bool, 2, 2, plain=True, prepared={1: patterns.pattern}),
+    "matches": Function(
+        patterns.matches, bool, 2, 2, plain=True, linear=True, prepared={1: patterns.pattern}
+    ),
     "int": _conversion(conversions.to_int, int),
     "uint": _conversion(conversions.to_uint, Uint),
     "double": _conversion(conversions.to_double, float),

@@ -1,8 +1,11 @@
 """Macros as Python loops.
 
 ``exists`` and ``all`` absorb errors as ``||`` and ``&&`` do; ``exists_one``, ``map`` and
-``filter`` do not (language definition, "Macros"). Loops in loops, and lists that loops make,
-draw on one allowance of elements for each evaluation (`fleet.cel.values.MAX_SIZE`): no
+``filter`` do not (language definition, "Macros").
+
+Loops draw on one allowance for each evaluation (`fleet.cel.values.MAX_SIZE`): for loops within
+loops, for lists and text that they make, and for text and lists that they look at again and
+again. What a single loop does with its element is free, for it is linear in the event. So no
 expression can keep a worker busy or fill its memory, whatever an event holds.
 """
 
@@ -11,8 +14,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from fleet.cel.nodes import Attribute, Comprehension, Field, Index, Literal, Macro, Select, Variable
-from fleet.cel.operations import elements, weight
+from fleet.cel.nodes import Call, Comprehension, Index, Literal, Macro, Select, Variable
+from fleet.cel.operations import elements, glance, weight
 from fleet.cel.writer import Value
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from fleet.cel.compiler import Emitter
     from fleet.cel.nodes import Node
 
-_REFERENCES: Final = (Attribute, Field, Index, Literal, Select, Variable)
 _SMALL: Final = frozenset({bool, int, float})
 
 
@@ -63,8 +65,8 @@ def comprehension(emitter: Emitter, node: Comprehension) -> Value:
 def _append(emitter: Emitter, node: Comprehension, found: str) -> None:
     transform: Node = node.transform or Variable(node.at, node.slot)
     value = emitter.value(transform)
-    shared = isinstance(transform, _REFERENCES) or value.kind in _SMALL
-    emitter.spend("1" if shared else f"{emitter.bind(weight)}({value.code})")
+    small = value.kind in _SMALL or (not isinstance(transform, Call) and is_own(emitter, transform))
+    emitter.spend("1" if small else f"{emitter.bind(weight)}({value.code})")
     emitter.write(f"{found}.append({value.code})")
 
 
@@ -81,9 +83,28 @@ def _exists_one(emitter: Emitter, node: Macro) -> Value:
 @contextmanager
 def _each(emitter: Emitter, node: Macro | Comprehension, source: Value) -> Iterator[None]:
     iterated = emitter.apply(elements, source.code).code
-    if emitter.loops:
+    if emitter.slots:
         emitter.spend(f"len({iterated})")
-    emitter.loops += 1
+    emitter.slots.append(node.slot)
     with emitter.block(node, f"for v{node.slot} in {iterated}:"):
         yield
-    emitter.loops -= 1
+    emitter.slots.pop()
+
+
+def charge(emitter: Emitter, node: Node, value: Value) -> None:
+    """Pay for looking at all of `value`, within a loop of which it is not the own element."""
+    if emitter.slots and value.kind not in _SMALL and not is_own(emitter, node):
+        emitter.spend(f"{emitter.bind(glance)}({value.code})")
+
+
+def is_own(emitter: Emitter, node: Node) -> bool:
+    """Whether `node` is a constant, or within a single loop its element or a part of it."""
+    while isinstance(node, Select | Index | Call):
+        node = node.arguments[0] if isinstance(node, Call) else node.operand
+    return isinstance(node, Literal) or (isinstance(node, Variable) and len(emitter.slots) == 1)
+
+
+def charge_made(emitter: Emitter, value: Value) -> None:
+    """Pay for what an operation within a loop has made."""
+    if emitter.slots and value.kind not in _SMALL:
+        emitter.spend(f"{emitter.bind(weight)}({value.code})")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _ORDERED: Final = frozenset({bool, int, Uint, float, Decimal, str, bytes, datetime, timedelta})
 _DECODED: Final = frozenset({datetime, date, time, UUID})
+_READ_AT_ONCE: Final = 64
 _SIZED: Final = frozenset({str, bytes, list, dict})
 KEYS: Final = frozenset({str, int, Uint, bool})
 
@@ -174,5 +175,18 @@ def elements(source: Any) -> Any:
 
 
 def weight(value: Any) -> int:
-    """Return what an element of a new list counts: itself and all that it holds directly."""
-    return 1 + len(value) if type(value) in _SIZED else 1
+    """Return what a value counts that a loop makes: itself and all that it holds."""
+    kind = type(value)
+    if kind is list:
+        return 1 + sum(map(weight, value))
+    if kind is dict:
+        return 1 + sum(map(weight, value.values()))
+    return 1 + len(value) if kind is str or kind is bytes else 1
+
+
+def glance(value: Any) -> int:
+    """Return what a value counts that a loop looks at once more: text is read much faster than made."""
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return len(value) // _READ_AT_ONCE
+    return len(value) if kind is list or kind is dict else 0

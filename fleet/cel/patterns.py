@@ -44,6 +44,6 @@ def matches(text: Any, wanted: Any) -> bool:
     """``text.matches(pattern)``: whether a part of `text` matches; ``^`` and ``$`` ask for all of it."""
     text, wanted = plain(text), plain(wanted)
     if type(text) is not str or not (type(wanted) is str or callable(wanted)):
-        raise no_function("matches", text, wanted)
+        raise no_function("matches", text, "" if callable(wanted) else wanted)
     search = pattern(wanted) if type(wanted) is str else wanted
     return search(text.encode(errors="surrogatepass")) is not None

@@ -143,7 +143,7 @@ def _getter(
             microseconds = value // _MICROSECOND
             found = of_duration(abs(microseconds))
             return -found if microseconds < 0 else found
-        raise no_function(name, value, *zones)
+        raise no_function(name, value, *("" if isinstance(each, tzinfo) else each for each in zones))
 
     return get
 

@@ -94,7 +94,7 @@ class Writer:
         return self.assign(f"{self.bind(function)}({', '.join(arguments)})", kind)
 
     def spend(self, cost: str) -> None:
-        """Take `cost` from the elements that one evaluation may make or look at in nested loops."""
+        """Take `cost` from what the loops of one evaluation may make and look at."""
         self._bounded = True
         self.write(f"room -= {cost}")
         self.write("if room < 0: raise too_large()")
