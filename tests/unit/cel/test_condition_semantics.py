@@ -209,3 +209,40 @@ def test_no_text_of_a_rule_is_executed() -> None:
 
     assert not _matches(text, **{"__import__('os')": "x"})
     assert compiled('event.__class__ == "x"', {}) == ERROR
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{true: 'x'} != {1: 'x'}",
+        "{1: 'x'} == {1u: 'x'}",
+        "!({1: 'x'}.exists(k, k == 1) && {2: 'x'} == {1: 'x'})",
+        "{true: 'x', false: 'y'}[true] == 'x'",
+        "{1: 'x'}[1u] == 'x' && 1u in {1: 'x'}",
+        "true in {true: 'x'}",
+        "!(false in {true: 'x'})",
+    ],
+)
+def test_keys_of_a_map_are_told_apart_by_their_types(text: str) -> None:
+    """True is not the number 1, while an int and a uint of one value are one key ("Map Operators")."""
+    assert _value(text) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{1: 'x'}[true]", "no such key"),
+        ("{true: 'x'}[1]", "no such key"),
+        ("{'a': 1, 'a': 2}", "duplicate key in a map"),
+        ("{1: 'x', 1u: 'y'}", "duplicate key in a map"),
+        ("{1.5: 'x'}", "a map has no keys of type double"),
+        ("{null: 'x'}", "a map has no keys of type null"),
+        ("{'a': 1}[1.5]", "no such overload: map _[_] double"),
+    ],
+)
+def test_a_map_refuses_keys_that_it_cannot_have(text: str, reason: str) -> None:
+    """A key twice, or of a type that is none for keys, is an error of the evaluation."""
+    with pytest.raises(EvaluationError) as failed:
+        _value(text)
+
+    assert failed.value.message == reason

@@ -26,10 +26,11 @@ CONSTANTS: Final[dict[str, Any]] = {
     'int("3")': 3,
     'double("2.5")': 2.5,
     'string(b"ab")': "ab",
+    '"a,b".split(",")': ["a", "b"],
 }
 VALUES: Final[list[Any]] = [
     *(-7, 0, 3, 2.5, Decimal("2.5"), Decimal(3), Decimal("-7.0"), "", "ab", b"ab", True, False, None),
-    *([], [3], ["ab"], {}, {"ab": 3}),
+    *([], [3], ["ab"], ["a", 3], ["a", "b"], {}, {"ab": 3}),
     *(datetime(2026, 1, 31, 10, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC)),
     *(timedelta(minutes=-90), timedelta(0)),
 ]

@@ -121,9 +121,10 @@ def test_a_pattern_takes_linear_time() -> None:
     assert _value('event.t.matches("^(a+)+$")', t="a" * 50_000 + "b") is False
 
 
-def test_a_pattern_of_an_event_that_is_none_is_an_error() -> None:
-    """What an event brings is not refused when saved, and does not name the event's text either."""
+def test_a_pattern_of_an_event_that_is_none_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """What an event brings is not refused when saved, and the event's text is told nowhere."""
     with pytest.raises(EvaluationError, match="not a pattern of RE2: missing") as failed:
         _value("event.t.matches(event.p)", t="x", p="secret(")
 
     assert "secret" not in failed.value.message
+    assert capfd.readouterr() == ("", "")
