@@ -18,6 +18,8 @@ GATEWAY_VIEWS = {
     "/health/live": "whether the gateway runs",
     "/health/ready": "whether broker, registry and all workers are ready",
     "/metrics": "Prometheus metrics of the gateway",
+    "/v1/routes": "the routing rules, with an API key (<code>eventfleet keys create</code>)",
+    "/v1/audit/routes": "who changed which rule, with an auditor's key",
 }
 
 

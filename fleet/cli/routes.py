@@ -116,7 +116,8 @@ def apply_file(
     Versions count up by themselves. Nothing is changed if any rule is refused.
     """
     for step in _run(apply_rules(load(path), dry_run=dry_run, prune=prune, reason=reason)):
-        console.print(f"{step.name}: {what_became(step)}")
+        would = "would be " if dry_run and step.action != UNCHANGED else ""
+        console.print(f"{step.name}: {would}{what_became(step)}")
 
 
 def what_became(step: Step) -> str:
