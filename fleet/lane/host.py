@@ -182,7 +182,10 @@ class LaneHost:
         for topic, partition in partitions:
             by_topic.setdefault(topic, set()).add(partition)
         return {
-            agent.name: set.intersection(*(by_topic.get(topic, set()) for topic in agent.sources))
+            # Whose the inbox is, its sources say: in a rolling upgrade older workers know of none.
+            agent.name: set.intersection(
+                *(by_topic.get(topic, set()) for topic in agent.sources if topic != agent.inbox)
+            )
             for agent in self.agents.values()
         }
 

@@ -175,6 +175,17 @@ async def test_an_agent_with_state_gets_an_inbox(load: Load) -> None:
         assert hold.tables[TABLE].get("count") == 1
 
 
+async def test_the_sources_alone_say_whose_an_inbox_is(load: Load) -> None:
+    """In a rolling upgrade the group gives the inbox, which older workers do not ask for, out otherwise."""
+    async with local_lane(load, agent_of(load), assigned=[]) as lane:
+        lane.host.assigned([(load.source, PARTITION), (f"{load.source}-inbox", 0)])
+        await lane.becomes({PARTITION: "running"})
+        letter = await bad_record(load)
+        await redrive(load, letter, b"good", attempt=2)
+        await output(load)
+        assert lane.statuses() == {PARTITION: "running"}
+
+
 async def test_a_fleet_without_the_inbox_topic_is_told_what_to_do(load: Load) -> None:
     """One line names agent, topic and command."""
     inbox = f"{load.source}-no-inbox"
