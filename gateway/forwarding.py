@@ -10,12 +10,14 @@ from aiohttp import web
 from yarl import URL
 
 from fleet.errors import TransientError
-from fleet.lane.routing import HOPS_HEADER, NOT_FORWARDED
+from fleet.lane.routing import NOT_FORWARDED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-ROUTER_PATHS: Final = ("/dry-runs", "/dry-runs/{id}", "/explain")
+ROUTER_PATHS: Final = ("/active-rules", "/dry-runs", "/dry-runs/{id}", "/explain", "/rule-counts")
+GATEWAY_HEADER: Final = "X-Fleet-Gateway"
+"""Marks what a gateway sent on: workers count hops between themselves by a header of their own."""
 FORWARD_LIMIT_S: Final = 60.0
 _KEPT: Final = ("Content-Type", "Retry-After", "Location", "Cache-Control", "WWW-Authenticate")
 
@@ -55,15 +57,15 @@ class Forwarding:
             TransientError: It does not answer.
             HTTPLoopDetected: The request has come over a gateway already.
         """
-        if request.headers.get(HOPS_HEADER, "0") != "0":
+        if GATEWAY_HEADER in request.headers:
             raise _LoopDetected(text=f"{request.path} was sent on already: its worker's URL is a gateway's")
         assert self._session is not None, "the application has not started"  # noqa: S101 - a bug of ours
         url = self._url.join(request.rel_url)
-        dropped = NOT_FORWARDED | {HOPS_HEADER.lower()}
+        dropped = NOT_FORWARDED | {GATEWAY_HEADER.lower()}
         headers = {name: value for name, value in request.headers.items() if name.lower() not in dropped}
         try:
             async with self._session.request(
-                request.method, url, headers={**headers, HOPS_HEADER: "1"}, data=await request.read()
+                request.method, url, headers={**headers, GATEWAY_HEADER: "1"}, data=await request.read()
             ) as response:
                 kept = {name: response.headers[name] for name in _KEPT if name in response.headers}
                 return web.Response(body=await response.read(), status=response.status, headers=kept)

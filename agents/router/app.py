@@ -47,8 +47,9 @@ def new_app(config: Settings | None = None) -> LaneApp:
         config=rules.snapshot,
     )
     declare(router.process)
-    add_views(app, rules)
-    mount(app.web_app, services, *_more_routes(chosen, app, services, rules, runs))
+    standing = add_views(app, rules)
+    more = _more_routes(chosen, app, services, rules, runs)
+    mount(app.web_app, services, standing.add_routes, *more)
     return app
 
 

@@ -9,28 +9,32 @@ import msgspec
 
 from agents.router.counting import COUNTS, by_rule, merged, totals
 from agents.router.domain.timeline import Timeline
+from agents.router.standing_api import StandingHandlers
 from fleet.lane import LaneApp
 from fleet.lane.gather import gather
 from tables.config import ConfigTable
 
 
-def add_views(app: LaneApp, rules: ConfigTable[Timeline]) -> None:
-    """Add ``/routes``, ``/routed`` and ``/routed/rules`` to the app's web views."""
+def add_views(app: LaneApp, rules: ConfigTable[Timeline]) -> StandingHandlers:
+    """Add ``/routes``, ``/routed`` and ``/routed/rules`` to the app's web views.
+
+    Returns:
+        The handlers of the API that show the same.
+    """
+
+    def active() -> dict[str, Any]:
+        listed = [
+            {**msgspec.to_builtins(rule), "active_since": rules.active_since.get(rule.name)}
+            for rule in rules.snapshot().rules
+        ]
+        worker = str(app.conf.canonical_url)
+        return {"worker": worker, "offset": rules.offset, "rules": listed, "refused": rules.refused}
 
     @app.page("/routes", name="routes")
     async def routes(view: Any, request: Any) -> Any:
         """The rules as this worker has them, since when, and rows that were refused."""
         del request
-        return view.json(
-            {
-                "offset": rules.offset,
-                "rules": [
-                    {**msgspec.to_builtins(rule), "active_since": rules.active_since.get(rule.name)}
-                    for rule in rules.snapshot().rules
-                ],
-                "refused": rules.refused,
-            }
-        )
+        return view.json(active())
 
     async def rows(partitions: set[int]) -> dict[str, Any]:
         return {key: row async for key, row in app.lane_rows(COUNTS, partitions)}
@@ -50,7 +54,12 @@ def add_views(app: LaneApp, rules: ConfigTable[Timeline]) -> None:
             found.update(part)
         return view.json(dict(sorted(found.items())))
 
+    async def counted(request: Any) -> dict[str, Any]:
+        return merged(await gather(app, request, COUNTS, rule_counts))
+
     @app.page("/routed/rules", name="routed_rules")
     async def routed_rules(view: Any, request: Any) -> Any:
         """What became of events by version of a rule, over all partitions and workers; exact."""
-        return view.json(dict(sorted(merged(await gather(app, request, COUNTS, rule_counts)).items())))
+        return view.json(dict(sorted((await counted(request)).items())))
+
+    return StandingHandlers(active, counted)

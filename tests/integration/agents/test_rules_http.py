@@ -8,7 +8,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.agents_fleet import CANONICAL, Fleet
+from tests.support.agents_claims import a_claim
+from tests.support.agents_fleet import CANONICAL, SUBJECT, Fleet
 from tests.support.agents_rules import seen, standing
 from tests.support.agents_views import ask
 from tests.support.api import open_api
@@ -75,3 +76,45 @@ async def test_a_worker_keeps_its_own_views(fleet: Fleet, routers: list[Worker])
     assert refused.headers["WWW-Authenticate"].startswith("Bearer ")
     assert (await ask(routers[0], "/v1/nothing")).status == 401
     assert (await ask(routers[0], "/nothing")).status == 404
+
+
+async def test_counts_and_active_rules_are_told_by_gateway_and_workers_alike(
+    fleet: Fleet, routers: list[Worker], unique: Callable[[str], str]
+) -> None:
+    """With a key, by either worker or through the gateway: one answer for all partitions."""
+    name, target = unique("counted"), unique("team.counted")
+    await fleet.cluster.create({target: 2})
+    rule = {"name": name, "owner": "team", "source": CANONICAL, "targets": [target], "state": "active"}
+    rule["condition"] = f'attributes.batch == "{name}"'
+    gateway = fleet.settings.model_copy(update={"router_port": routers[0].port})
+    async with open_api(gateway) as api, fleet.codec() as codec:
+        await api.ask("POST", "/routes", rule)
+        await live(routers, name, 1)
+        value = codec.encode(SUBJECT, a_claim(charge="2.00"))
+        headers = [("ce_type", CANONICAL.encode()), ("ce_batch", name.encode())]
+        for partition in range(6):
+            await fleet.send(CANONICAL, b"npi", value, headers, partition=partition)
+            await fleet.send(CANONICAL, b"npi", value, [headers[0], ("ce_batch", b"-")], partition=partition)
+        label = f"{name}@1"
+
+        async def counted() -> dict[str, Any]:
+            answer = await api.ask("GET", f"/rule-counts?rule={name}")
+            told = answer.body.get(label, {}) if answer.status == 200 else {}
+            return answer.body if (told.get("matched"), told.get("unmatched")) == (6, 6) else {}
+
+        counts = await until(counted, LIVE_LIMIT_S, "six matches, and as many that are none")
+        assert list(counts) == [label]
+        told = {key: counts[label][key] for key in ("delivered", "failed", "active")}
+        assert told == {"delivered": 6, "failed": 0, "active": True}
+        assert counts[label]["last_match_ms"] >= counts[label]["since_ms"]
+        auth = {"Authorization": f"Bearer {api.token}"}
+        for worker in routers:
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{worker.port}", headers=auth) as session:
+                async with session.get("/v1/rule-counts", params={"rule": name}) as answer:
+                    assert (await answer.json())[label]["matched"] == 6
+                async with session.get("/v1/active-rules") as answer:
+                    rules = {each["name"]: each for each in (await answer.json())["rules"]}
+                    assert rules[name]["active_since"] > 0
+        assert (await api.ask("GET", "/active-rules")).body["refused"] == {}
+        assert (await ask(routers[0], "/v1/rule-counts")).status == 401
+        await api.ask("DELETE", f"/routes/{name}", headers={"If-Match": '"1"'})

@@ -133,7 +133,7 @@ async def test_without_a_router_the_gateway_says_so(stack_settings: Settings) ->
         answer = await api.ask("GET", "/dry-runs")
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         assert "start one with `eventfleet worker router`" in answer.body["detail"]
-        looped = await api.ask("GET", "/dry-runs", headers={"X-Fleet-Hops": "1"})
+        looped = await api.ask("GET", "/dry-runs", headers={"X-Fleet-Gateway": "1"})
         assert looped.status == 508
 
 
