@@ -76,6 +76,22 @@ async def test_a_writer_that_was_fenced_tries_again(
     assert "is tried again" in caplog.text
 
 
+async def test_what_is_written_before_the_fence_counts(new_log: NewLog) -> None:
+    """A writer that decided by what it read without the fence decides anew where another came before it."""
+    one, two = new_log(), new_log()
+    decided: list[int] = []
+
+    async def overtaken(view: View) -> list[Write]:
+        decided.append(len(view.rows))
+        if len(decided) == 1:
+            await one.change(count_up, ADMIN)
+        return await count_up(view)
+
+    await two.change(overtaken, ADMIN)
+    assert decided == [0, 1]
+    assert await versions(two) == [1, 2]
+
+
 async def test_a_writer_alone_keeps_its_producer(new_log: NewLog) -> None:
     """A change costs one transaction: no fence, no connection."""
     log = new_log()

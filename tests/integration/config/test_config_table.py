@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka.admin import RecordsToDelete
+from aiokafka.structs import TopicPartition
 
 from fleet.errors import PermanentError
 from fleet.lane.config import LaneConfig
@@ -49,7 +51,7 @@ async def topics(stack_settings: Settings, unique: Callable[[str], str]) -> tupl
     """Return a table's topic and its audit's, with version 1 and 2 of a row in them."""
     topic, audit = unique("config"), unique("audit")
     cluster = Cluster(stack_settings.kafka)
-    await cluster.create({topic: 1}, cleanup_policy="compact")
+    await cluster.create({topic: 1}, cleanup_policy="compact,delete")
     await cluster.create({audit: 1})
     log = ConfigLog(LaneConfig.of(stack_settings), topic, audit)
     for version in (1, 2):
@@ -69,12 +71,22 @@ async def bad_row(settings: Settings, topic: str, value: bytes) -> int:
         return int((await producer.send_and_wait(topic, value, key=b"a")).offset)
 
 
+async def compacted(settings: Settings, topic: str, offset: int) -> None:
+    """Remove what is before `offset`, as compaction does in time."""
+    tp = TopicPartition(topic, 0)
+    cluster = Cluster(settings.kafka)
+    async with cluster.admin() as admin:
+        await admin.delete_records({tp: RecordsToDelete(before_offset=offset)})
+    assert [row.offset for row in await cluster.read(topic)] == [offset]
+
+
 @pytest.mark.parametrize("value", [b'{"version":-3}', b"junk"], ids=["refused", "junk"])
 async def test_the_last_good_version_survives_a_restart(
     stack_settings: Settings, topics: tuple[str, str], value: bytes
 ) -> None:
-    """A process that starts when the row is bad already finds it in the audit, and says what is refused."""
+    """Where the topic has the bad row alone, it is found in the audit; what is refused is said."""
     offset = await bad_row(stack_settings, topics[0], value)
+    await compacted(stack_settings, topics[0], offset)
     async with following(stack_settings, *topics) as table:
         assert table.snapshot() == ({"a": 2}, offset + 1)
         assert table.refused["a"].startswith(f"offset {offset}: ")
