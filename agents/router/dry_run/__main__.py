@@ -18,12 +18,16 @@ from agents.router.dry_run.work import work
 from fleet.errors import EventfleetError
 from fleet.settings import settings
 
+NICE = 10
+"""How far a dry-run stands back for the worker beside it."""
+
 GONE = 3
 """Exit code where whoever asked is gone."""
 
 
 def main() -> None:
     """Do the job on stdin."""
+    os.nice(NICE)
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:

@@ -62,7 +62,7 @@ class PairDecider:
 
     def _asked(self, verdict: Verdict, record: Record) -> Pair:
         """Ask both deciders, and remember what holds for the next event of this verdict."""
-        if verdict in self._pairs or verdict.decision.errors:
+        if verdict in self._pairs:
             return self._apart(record)
         self._codec.has_read = False
         self._both.decide(record)

@@ -58,9 +58,16 @@ async def work(settings: Settings, job: Job, tell: Callable[[Progress], None]) -
         comparison = Comparison(baseline, draft, WithDrafts(registry, job.schemas))
         spans = await spans_of(config, reader, job.range)
         reading = Reading(reader, spans, job.range.sample)
+        cpu_s = time.process_time()
         seconds = await _compare(reading, comparison, tell)
+        cpu_s = time.process_time() - cpu_s
         unknown = await _unknown(config, comparison.topics)
-        return {**_read(job, spans, reading, seconds), **comparison.report(), "unknown_topics": unknown}
+        return {
+            **_read(job, spans, reading, seconds),
+            "cpu_s": round(cpu_s, 3),
+            **comparison.report(),
+            "unknown_topics": unknown,
+        }
     except (KafkaError, Lost) as error:
         raise kafka_trouble(config, error) from error
     finally:

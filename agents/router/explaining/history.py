@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -16,16 +16,67 @@ from tables.routes.rule import Rule, parse_rule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleet.lane import LaneConfig
+    from fleet.lane import LaneConfig, Record
 
-BEFORE_ALL = -1
+BEFORE_ALL: Final = -1
 
 
 class _Row(NamedTuple):
-    """A row as of its offset; None where it was removed."""
+    """A rule as of its offset; None where it was removed."""
 
     offset: int
-    content: bytes | Mapping[str, Any] | None
+    rule: Rule | None
+
+
+class History:
+    """Finds the rules at one moment in the records of their table and of its audit, in any order of the two.
+
+    Args:
+        offset: Next offset of the table then.
+    """
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+        self._rows: dict[str, _Row] = {}
+
+    def take(self, record: Record) -> None:
+        """Take the next record of the table, or of its audit."""
+        if record.topic == AUDIT:
+            self._audited(record.value)
+        elif record.offset < self._offset:
+            self._newest((record.key or b"").decode(errors="replace"), record.offset, record.value)
+
+    def timeline(self) -> Timeline:
+        """Return the rules.
+
+        Raises:
+            RuleError: Together they make no set of rules.
+        """
+        return Timeline.of([row.rule for row in self._rows.values() if row.rule is not None], self._offset)
+
+    def _audited(self, value: bytes | None) -> None:
+        """Take what an audit record says of a row: what it became, or what it was until then."""
+        try:
+            record: Any = orjson.loads(value or b"")
+            name, at, before, after = (record[key] for key in ("name", "config_offset", "before", "after"))
+            if at < self._offset:
+                self._newest(name, at, after)
+            elif isinstance(before, dict) and name not in self._rows:
+                # Written before there was an audit: its own row is compacted away.
+                self._newest(name, BEFORE_ALL, before)
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return  # Written past the log: it says nothing.
+
+    def _newest(self, name: str, offset: int, content: bytes | Mapping[str, Any] | None) -> None:
+        known = self._rows.get(name)
+        if known is not None and known.offset > offset:
+            return
+        try:
+            rule = None if content is None else parse_rule(content)
+        except PermanentError:
+            return  # Refused: the last good version stayed active.
+        if rule is None or rule.name == name:
+            self._rows[name] = _Row(offset, rule)
 
 
 async def rules_at(config: LaneConfig, offset: int) -> Timeline:
@@ -35,40 +86,8 @@ async def rules_at(config: LaneConfig, offset: int) -> Timeline:
         RuleError: Together they make no set of rules.
         TransientError: Kafka does not answer.
     """
-    rows: dict[str, _Row] = {}
+    history = History(offset)
     async with aclosing(read(config, [TOPIC, AUDIT])) as records:
         async for record in records:
-            if record.topic == AUDIT:
-                _audited(rows, record.value, offset)
-            elif record.offset < offset:
-                _newest(rows, (record.key or b"").decode(errors="replace"), _Row(record.offset, record.value))
-    found = (_parsed(row) for row in rows.values())
-    return Timeline.of([rule for rule in found if rule is not None], offset)
-
-
-def _audited(rows: dict[str, _Row], value: bytes | None, offset: int) -> None:
-    """Take what an audit record says of a row: what it became, or what it was until then."""
-    try:
-        record: Any = orjson.loads(value or b"")
-        name, at, before, after = (record[key] for key in ("name", "config_offset", "before", "after"))
-        if at < offset:
-            _newest(rows, name, _Row(at, after))
-        elif isinstance(before, dict):
-            rows.setdefault(name, _Row(BEFORE_ALL, before))
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return  # Written past the log: it says nothing.
-
-
-def _newest(rows: dict[str, _Row], name: str, row: _Row) -> None:
-    known = rows.get(name)
-    if known is None or known.offset <= row.offset:
-        rows[name] = row
-
-
-def _parsed(row: _Row) -> Rule | None:
-    if row.content is None:
-        return None
-    try:
-        return parse_rule(row.content)
-    except PermanentError:
-        return None  # No router could decide by it.
+            history.take(record)
+    return history.timeline()
