@@ -195,6 +195,12 @@ def by_rule(rows: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return merged(parts)
 
 
+def new_counts(since_ms: int) -> dict[str, Any]:
+    """Return the counts, as `by_rule` has them, of a rule that has met no event since it became active."""
+    counts = dict.fromkeys(("matched", "delivered", "unmatched", "failed"), 0)
+    return {**counts, "last_match_ms": None, "since_ms": since_ms, "active": True}
+
+
 def merged(parts: Iterable[Mapping[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """Return the counts by rule of several parts of the partitions together."""
     found: dict[str, dict[str, Any]] = {}

@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 
-from agents.router.counting import COUNTS, by_rule, merged, totals
+from agents.router.counting import COUNTS, by_rule, merged, new_counts, totals
 from agents.router.domain.timeline import Timeline
 from agents.router.standing_api import StandingHandlers
 from fleet.lane import LaneApp
 from fleet.lane.gather import gather
 from tables.config import ConfigTable
+from tables.routes.rule import State
 
 
 def add_views(app: LaneApp, rules: ConfigTable[Timeline]) -> StandingHandlers:
@@ -55,7 +56,13 @@ def add_views(app: LaneApp, rules: ConfigTable[Timeline]) -> StandingHandlers:
         return view.json(dict(sorted(found.items())))
 
     async def counted(request: Any) -> dict[str, Any]:
-        return merged(await gather(app, request, COUNTS, rule_counts))
+        # A version that no event has met since it became active has counts all the same.
+        active = {
+            f"{rule.name}@{rule.version}": new_counts(int(rules.active_since.get(rule.name, 0) * 1000))
+            for rule in rules.snapshot().rules
+            if rule.state is State.ACTIVE
+        }
+        return {**active, **merged(await gather(app, request, COUNTS, rule_counts))}
 
     @app.page("/routed/rules", name="routed_rules")
     async def routed_rules(view: Any, request: Any) -> Any:
