@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from tables.access import Role
 from tests.support.api import Api, a_rule
@@ -26,6 +27,24 @@ async def test_nobody_known_is_let_in(api: Api, token: str) -> None:
         assert refused.status == 401
         assert refused.headers["WWW-Authenticate"] == 'Bearer realm="eventfleet"'
         assert refused.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_denials_are_logged_and_counted(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """With what was asked for and by whom, never with the key."""
+
+    def denied(reason: str) -> float:
+        return REGISTRY.get_sample_value("fleet_api_denied_total", {"reason": reason}) or 0.0
+
+    viewer = await api.key("finance", Role.VIEWER)
+    before = denied("unauthenticated"), denied("forbidden")
+    await api.ask("GET", "/routes/secret-one", token="ef_nonsense")  # noqa: S106 - no key
+    assert denied("unauthenticated") == before[0] + 1
+    assert (await api.known("POST", "/routes", a_rule("x"), token=viewer)).status == 403
+    assert denied("forbidden") == before[1] + 1
+    assert "denied GET /v1/routes/secret-one to nobody known" in caplog.text
+    assert f"denied POST /v1/routes to key:{viewer.split('_')[1]} " in caplog.text
+    assert "ef_nonsense" not in caplog.text
+    assert viewer not in caplog.text
 
 
 async def test_a_revoked_key_opens_nothing(api: Api) -> None:
