@@ -103,11 +103,13 @@ async def test_copies_are_where_it_says(
     plain, keyed, never = unique("plain"), unique("keyed"), unique("never")
     cluster = Cluster(settings.kafka)
     await cluster.create({f"team.{name}": 3 for name in (plain, keyed, never)})
-    mine = f"attributes.id == '{plain}'"
+    mine = f"attributes.id.startsWith('{plain}')"
     await activated(api, worker, plain, mine)
     await activated(api, worker, keyed, mine, key="attributes.id + '-key'")
     await activated(api, worker, never, f"{mine} && event.total_charge > 5000000")
+    await sent(settings, published, f"{plain}-before")
     place = await sent(settings, published, plain)
+    await sent(settings, published, f"{plain}-after")
     found = await routed(api, place)
     there = {
         (record.topic, record.partition, record.offset, dict(record.headers)["fleet_rule"].decode())
