@@ -2,7 +2,49 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar, Self
+
 from fleet.errors import PermanentError
+
+if TYPE_CHECKING:
+    from fleet.cel.errors import ExpressionError
+
+
+class DefinitionError(PermanentError):
+    """A definition is refused as a whole: nothing of it becomes active.
+
+    Args:
+        message: What is wrong, one line.
+        field: Field of the definition that is wrong, e.g. ``condition``; empty for the whole of it.
+        line: Line inside an expression, from 1; 0 where there is none.
+        column: Column inside an expression, from 1; 0 where there is none.
+        hint: One line that says what to do.
+
+    Attributes:
+        noun: What people call such a definition.
+        reason: Machine-readable reason of all such errors.
+    """
+
+    noun: ClassVar[str]
+    reason: str
+
+    def __init__(
+        self, message: str, *, field: str = "", line: int = 0, column: int = 0, hint: str = ""
+    ) -> None:
+        super().__init__(message, reason=type(self).reason, hint=hint)
+        self.field = field
+        self.line = line
+        self.column = column
+
+    @classmethod
+    def in_field(cls, field: str, error: ExpressionError) -> Self:
+        """Return the error of an expression as one of the definition's `field`."""
+        return cls(f"{field} {error.message}", field=field, line=error.line, column=error.column)
+
+    def of(self, name: str) -> Self:
+        """Return the same error with the name of the definition in front."""
+        message = f"{self.noun} {name!r}: {self.message}"
+        return type(self)(message, field=self.field, line=self.line, column=self.column, hint=self.hint)
 
 
 class InvalidInputError(PermanentError):
