@@ -165,6 +165,17 @@ def _logic(name: str) -> Callable[[Any, Any], Any]:
     return apply
 
 
+def _whole(name: str, low: float, high: float) -> Callable[..., Any]:
+    """The ends of the range are outside: a double cannot tell them apart ("Overflow")."""
+    function = _strict(name, _OVERLOADS[name])
+
+    def apply(value: Any) -> Any:
+        outside = _kind(value) is DoubleType and not low < value < high
+        return CELEvalError("overflow") if outside else function(value)
+
+    return apply
+
+
 STRICT: Final[Mapping[str, Callable[..., Any]]] = {
     **{name: _strict(name, overloads) for name, overloads in _OVERLOADS.items()},
     **{name: _getter(name) for name in base_functions if name.startswith("get")},
@@ -172,6 +183,8 @@ STRICT: Final[Mapping[str, Callable[..., Any]]] = {
         name: _getter(name, DurationType)
         for name in ("getHours", "getMinutes", "getSeconds", "getMilliseconds")
     },
+    "int": _whole("int", -(2.0**63), 2.0**63),
+    "uint": _whole("uint", -1.0, 2.0**64),
     "_[_]": _index,
     "_==_": _equals,
     "_!=_": _differs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.cel.reference import compiled, reference
@@ -158,6 +158,8 @@ def expressions(draw: st.DrawFn, kind: str, depth: int, scope: tuple[str, ...] =
     return template.format(*written, x=name)
 
 
+@example("int(event.x - double(9223372036854775807))", {"x": 0.0})
+@example("uint(event.x)", {"x": -0.5})
 @given(st.sampled_from(sorted(RULES)).flatmap(lambda kind: expressions(kind, 3)), events())
 @settings(max_examples=300, deadline=None)
 def test_any_expression_gives_with_any_event_what_the_reference_gives(
