@@ -67,10 +67,15 @@ class Filter:
         """Return whether it wants `document`; `content` gives what a person wrote in it."""
         if document["state"] != self.state if self.state else document["state"] == DELETED:
             return False
-        if self.owner not in ("", document["owner"]) or self.source not in ("", document.get("source")):
+        if self.owner not in ("", document["owner"]) or self.source not in ("", *_sources(document)):
             return False
         text = self.text.casefold()
         return not text or any(text in word.casefold() for word in _words(content(document)))
+
+
+def _sources(document: Document) -> Sequence[str]:
+    """Return where a definition reads from: one place or several, by its kind."""
+    return (document["source"],) if "source" in document else document.get("sources", ())
 
 
 def _words(value: Any) -> Iterator[str]:

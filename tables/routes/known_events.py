@@ -11,6 +11,8 @@ from tables.routes.errors import RuleError
 from tables.routes.rule import EVERY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from schemas.registry import Registry
     from tables.routes.rule import Rule
 
@@ -43,7 +45,15 @@ class KnownEvents:
         names = [rule.source]
         if EVERY in rule.source:
             names = [name for name in await self._every_type() if rule.looks_at(name)]
-        found = {name: await self._schema(name) for name in names}
+        return await self.schemas(names)
+
+    async def schemas(self, event_types: Iterable[str]) -> dict[str, AvroSchema]:
+        """Return the newest schema of each of these event types that has one.
+
+        Raises:
+            TransientError: The registry does not answer.
+        """
+        found = {name: await self._schema(name) for name in event_types}
         return {name: schema for name, schema in found.items() if schema is not None}
 
     async def register(self, rule: Rule, schema: AvroSchema) -> int:
@@ -53,15 +63,8 @@ class KnownEvents:
             RuleError: Readers of older copies could not read it.
             TransientError: The registry does not answer.
         """
-        subject = f"fleet.routes.{rule.name}"
         try:
-            await self._registry.latest(subject)
-        except PermanentError as error:
-            if error.reason != UNKNOWN_SUBJECT:
-                raise
-            await self._registry.require_compatible(subject, COMPATIBILITY)
-        try:
-            return await self._registry.register(subject, schema)
+            return await self.register_as(f"fleet.routes.{rule.name}", schema)
         except PermanentError as error:
             if error.reason != INCOMPATIBLE_SCHEMA:
                 raise
@@ -70,6 +73,21 @@ class KnownEvents:
                 field="projection",
                 hint="give a field that changes its type another name",
             ).of(rule.name) from error
+
+    async def register_as(self, subject: str, schema: AvroSchema) -> int:
+        """Register a derived schema whose next versions have to read what was written, and return its id.
+
+        Raises:
+            PermanentError: It is refused, ``incompatible_schema`` where it cannot read what was written.
+            TransientError: The registry does not answer.
+        """
+        try:
+            await self._registry.latest(subject)
+        except PermanentError as error:
+            if error.reason != UNKNOWN_SUBJECT:
+                raise
+            await self._registry.require_compatible(subject, COMPATIBILITY)
+        return await self._registry.register(subject, schema)
 
     async def _every_type(self) -> tuple[str, ...]:
         expires, types = self._types

@@ -108,7 +108,7 @@ def avro_name(rule: str) -> str:
 
 def _moved(name: str, field: AvroSchema, names: NamedTypes) -> AvroSchema:
     said = {key: value for key, value in field.items() if key not in _OWN}
-    return {"name": name, "type": _nullable(names.written(field["type"])), "default": None, **said}
+    return {"name": name, "type": nullable(names.written(field["type"])), "default": None, **said}
 
 
 def _computed(
@@ -119,12 +119,13 @@ def _computed(
         written = _avro_of(found, expression, names)
     except ExpressionError as error:
         raise RuleError.in_field(f"projection.compute.{name}", error) from None
-    field = {"name": name, "type": _nullable(written), "default": None, "doc": expression.text}
+    field = {"name": name, "type": nullable(written), "default": None, "doc": expression.text}
     protected = names.protected(expression.fields)
     return {**field, PROTECTED: protected} if protected else field
 
 
-def _nullable(schema: Any) -> Any:
+def nullable(schema: Any) -> Any:
+    """Return `schema` with null as well, first."""
     branches = schema if isinstance(schema, list) else [schema]
     return ["null", *(branch for branch in branches if branch != "null")]
 
@@ -142,7 +143,7 @@ def _avro_of(found: Type, expression: Expression, names: NamedTypes) -> Any:
         return names.written(found.record.schema)
     if found.item is not None and (kind is Kind.LIST or (found.key and found.key.kind is Kind.STRING)):
         item = _avro_of(found.item, expression, names)
-        item = _nullable(item) if found.item.nullable else item
+        item = nullable(item) if found.item.nullable else item
         return {"type": "array", "items": item} if kind is Kind.LIST else {"type": "map", "values": item}
     advice = _ADVICE.get(kind, "Avro has no type for it; the keys of a map must be strings")
     at = expression.tree.at
