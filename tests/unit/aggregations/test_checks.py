@@ -129,7 +129,7 @@ def test_what_is_wrong_for_the_source(changes: dict[str, Any], field: str, messa
 
 def test_the_schema_of_results() -> None:
     """Group, window, a field for each function, and what is known of the result; all of it parses."""
-    functions = [
+    functions: list[dict[str, Any]] = [
         {"as": "n", "function": "count"},
         {"as": "total", "function": "sum", "of": "event.total_charge"},
         {"as": "mean", "function": "avg", "of": "event.total_charge"},

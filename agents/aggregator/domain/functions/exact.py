@@ -55,6 +55,8 @@ class _Whole(Arithmetic):
 
 class _Decimals(Arithmetic):
     def total(self, values: Sequence[Any]) -> str:
+        if len(values) == 1:
+            return write_decimal(values[0])
         with localcontext(EXACT):
             return write_decimal(sum(values, Decimal(0)))
 
@@ -77,6 +79,8 @@ class _Doubles(Arithmetic):
     """
 
     def total(self, values: Sequence[Any]) -> str:
+        if len(values) == 1:
+            return _special(values) or _written(_binaries(values))
         try:
             parts = _parts(values)
         except (OverflowError, ValueError):

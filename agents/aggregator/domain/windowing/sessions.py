@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from agents.aggregator.domain.windowing.window import Window
+from agents.aggregator.domain.windowing.window import MIN_MS, Window
 from agents.aggregator.domain.windowing.windows import ByWindow, Windows
 
 T = TypeVar("T")
@@ -31,14 +31,14 @@ class Sessions(Windows):
 
     def by_window(self, times_ms: Sequence[int]) -> ByWindow:
         """Return the sessions that some events make, and which events are in which."""
-        alone = [(Window(time_ms, time_ms + self.gap_ms), [place]) for place, time_ms in enumerate(times_ms)]
-        return dict(merge_sessions(alone, _extended))
-
-
-def _extended(one: list[int], other: list[int]) -> list[int]:
-    # In place: copies of a long session's list for each event would take quadratic time.
-    one.extend(other)
-    return one
+        runs: list[list[int]] = []
+        end_ms = MIN_MS
+        for place in sorted(range(len(times_ms)), key=times_ms.__getitem__):
+            if times_ms[place] >= end_ms:
+                runs.append([])
+            runs[-1].append(place)
+            end_ms = times_ms[place] + self.gap_ms
+        return {Window(times_ms[run[0]], times_ms[run[-1]] + self.gap_ms): run for run in runs}
 
 
 def merge_sessions(
