@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -54,6 +55,7 @@ def test_it_reads_what_a_whole_decode_reads(writer: Any, schema: Any, data: st.D
 
 CLAIM = parse_schema(load_avsc(CATALOGUE / "avro" / "canonical.claim.avsc"))
 SAMPLE = encoded(CLAIM, generate_one(CLAIM))
+OVERLONG = re.compile(rb"[\x80-\xff]{10}")
 
 
 @each_writer
@@ -75,6 +77,8 @@ def test_damaged_bytes_are_refused_or_read_as_a_whole_decode_reads_them(
     wanted = {"claim_id", "member_id", "payer"}
     project = projected(writer(), CLAIM, wanted)
     found, full = outcome(lambda: project(bytes(value), 0)), outcome(lambda: whole(CLAIM, bytes(value)))
+    if found is None and OVERLONG.search(value):
+        return  # A number of more than ten bytes is none; fastavro reads it for as long as it goes on.
     if full is not None:
         assert found is not None
         assert same(found, {name: each for name, each in full.items() if name in wanted})
