@@ -82,6 +82,9 @@ def test_a_mean_is_rounded_half_even() -> None:
     """0.0000005 is between two neighbours of six digits."""
     assert result("avg", "decimal(6)", [Decimal("0.000001"), Decimal(0)]) == Decimal(0)
     assert result("avg", "decimal(6)", [Decimal("0.000003"), Decimal(0)]) == Decimal("0.000002")
+    assert result("avg", "decimal(8)", [Decimal("0.00000001"), Decimal("0.00000003")]) == Decimal(
+        "0.00000002"
+    )
 
 
 def test_a_sum_too_large_for_its_schema_is_an_error() -> None:
@@ -117,6 +120,8 @@ def test_doubles_that_are_no_numbers(
         assert repr(result("max", "double", values, random)) == repr(greatest)
         if len(values) > 1:
             assert repr(result("variance", "double", values, random)) == "nan"
+        variance = a_function("variance", "double")
+        assert in_pieces(variance, values, random, chunk=1) == whole(variance, values)
 
 
 def test_zeros_of_either_sign_are_one_value() -> None:

@@ -21,7 +21,12 @@ from tests.support.aggregates import a_function, in_pieces, places, whole
 EXAMPLES = 25
 
 INTS = st.integers(-(2**63), 2**63 - 1)
-DECIMALS = st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-(10**12), max_value=10**12)
+# Equal ones are written in several ways, as by sources of different scale.
+DECIMALS = st.one_of(
+    st.decimals(-(10**12), 10**12, places=2),
+    *(st.decimals(-1, 1, places=places) for places in (0, 1, 2)),
+    st.just(Decimal("-0.0")),
+)
 DOUBLES = st.floats()
 STRINGS = st.text(max_size=3)
 TIMES = st.datetimes(timezones=st.just(UTC))

@@ -125,6 +125,14 @@ def test_a_day_that_midnight_is_missing_from_begins_an_hour_later() -> None:
     assert window_of(calendar(zone), day.start_ms - 1).end_ms == day.start_ms
 
 
+def test_a_day_whose_first_half_hour_is_missing() -> None:
+    """In Toronto the clock went from 23:30 to 00:30 in 1919: the day begins there, not at 01:00."""
+    zone = "America/Toronto"
+    day = window_of(calendar(zone), at(zone, 1919, 3, 31, 12))
+    assert day.start_ms == at(zone, 1919, 3, 31, 0, 30)
+    assert window_of(calendar(zone), day.start_ms - 1).end_ms == day.start_ms
+
+
 def test_a_missing_date_has_no_window() -> None:
     """Samoa went from 29 to 31 December: the one ends where the other begins."""
     zone = "Pacific/Apia"
