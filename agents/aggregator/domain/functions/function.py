@@ -1,11 +1,11 @@
 """What every aggregate function is: a state that grows with values, merges with others, and gives a result.
 
 Results do not depend on how events were cut into chunks, nor on the order in which states are merged. States
-are JSON values and never changed in place; null is the state of nothing. Why so: docs/adr/0014.
+are JSON values and never changed in place; null is the state of nothing.
 
 Null arguments are left out, as in SQL. The other values of doubles that are no numbers count: infinities and
 NaN are carried through sums as IEEE 754 says; in ``min``, ``max`` and ``quantiles`` NaN is above all numbers;
-all NaNs are one value, and so are 0.0 and -0.0.
+all NaNs are one value, and so are 0.0 and -0.0 (docs/adr/0014-aggregates-that-merge.md).
 """
 
 from __future__ import annotations
