@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.stack
 
-TRIES = 20
+TRIES = 300
+"""Of these one at least: which of the two wins is a race, and on a busy machine mostly the other."""
 LOADS = 20
 TRANSACTIONS = 12
 ABORTED = {1, 4, 7, 10}
@@ -68,7 +69,7 @@ async def _loaded(cluster: Cluster, tp: TopicPartition) -> MemoryStore:
 
 async def test_the_client_alone_reads_from_the_end(cluster: Cluster, unique: Callable[[str], str]) -> None:
     """``seek_to_beginning`` while a reset to the end is in flight: the position is the end, no error."""
-    name, at_the_end = unique("changelog"), 0
+    name, at_the_end = unique("changelog"), False
     await cluster.create({name: 1})
     await cluster.send(name, [(b"key", b"1")] * 5, partitions=1)
     tp = TopicPartition(name, 0)
@@ -79,10 +80,12 @@ async def test_the_client_alone_reads_from_the_end(cluster: Cluster, unique: Cal
             reader.assign([tp])
             await reader.end_offsets([tp])  # Any await will do.
             await reader.seek_to_beginning(tp)
-            at_the_end += await reader.position(tp) == 5
+            at_the_end = await reader.position(tp) == 5
         finally:
             await reader.stop()
-    assert at_the_end > 0
+        if at_the_end:
+            break
+    assert at_the_end
 
 
 async def test_every_load_is_a_whole_one(cluster: Cluster, unique: Callable[[str], str]) -> None:

@@ -34,13 +34,13 @@ def path(where: LetterId, rest: str = "") -> str:
 
 async def test_a_letter_is_found_looked_at_edited_and_redriven(api: Api, desk: Desk) -> None:
     """The whole way, as a person at the portal goes it."""
-    where = await desk.write(b'{"npi": "bad"}', offset=5)
+    where = await desk.write(b'{"npi": "wrong"}', offset=5)
     found = await api.ask("GET", "/dead-letters", params={"reason": desk.reason, "state": "open"})
     assert [each["offset"] for each in found.body["letters"]] == [where.offset]
     assert "payload" not in found.body["letters"][0]
 
     looked = (await api.ask("GET", path(where), params={"payload": "true", "reason": "ticket 7"})).body
-    assert looked["payload"] == {"format": "json", "content": {"npi": "bad"}, "schema_id": None}
+    assert looked["payload"] == {"format": "json", "content": {"npi": "wrong"}, "schema_id": None}
     assert (looked["key"]["content"], looked["headers"]) == ("key", [["ce_id", "1"]])
 
     changed = {"payload": {"format": "json", "content": {"npi": "good"}}}
@@ -62,7 +62,7 @@ async def test_a_letter_is_found_looked_at_edited_and_redriven(api: Api, desk: D
         ("look", "ticket 7"),
     ]
     assert audit.body["chain"]["intact"]
-    assert "bad" not in str(audit.body["records"])
+    assert "wrong" not in str(audit.body["records"])
 
 
 async def test_two_gateways_redrive_a_letter_once(api: Api, desk: Desk, stack_settings: Settings) -> None:
