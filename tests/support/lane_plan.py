@@ -75,8 +75,9 @@ class Stage:
     async def carry_out(self, step: Step) -> None:
         """Do one step, and wait until every partition is consumed again; what makes no sense is left out."""
         if step.action in (Action.KILL, Action.STOP, Action.OVERSLEEP) and len(self.running) == 1:
-            # Somebody has to be there for the rest of the plan.
-            self._start()
+            # Somebody has to be there for the rest of the plan, and it may be the one that is struck: one
+            # that is still being loaded knows nothing of signals.
+            await self._start().ready()
         struck = self.running[step.which % len(self.running)]
         await getattr(self, f"_{step.action.partition('_')[0]}")(step.action, struck)
         await self.load.live(self.running, str(step))
