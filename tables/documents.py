@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import yaml
 
 from tables.errors import InvalidInputError
@@ -29,6 +30,15 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
+
+
+def defaults_of(struct: type[msgspec.Struct]) -> Document:
+    """Return the fields of a struct that have a default, with it, as JSON values."""
+    return {
+        field.encode_name: msgspec.json.decode(msgspec.json.encode(field.default))
+        for field in msgspec.structs.fields(struct)
+        if field.default is not msgspec.NODEFAULT
+    }
 
 
 def dump(content: Any) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from tables.documents import Document
 
 ACTIVE, PAUSED, DELETED = "active", "paused", "deleted"
+RESERVED: Final = frozenset({"export", "import"})
+"""Names that the HTTP API has paths of."""
 PAGE = 100
 MAX_PAGE = 1_000
 

@@ -95,7 +95,7 @@ class Tally:
         yield from self._rules(counted)
 
     def _rules(self, counted: Mapping[str, Mapping[str, int]]) -> Iterator[Effect]:
-        versions = {rule.name: rule.version for rule in self._timeline.rules}
+        versions = self._timeline.versions
         for name in sorted(set().union(*counted.values())):
             key = f"{self._state.partition}/{name}@{versions[name]}"
             row = dict(self._state.get(COUNTS, key) or _new_row())

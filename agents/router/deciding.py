@@ -9,6 +9,7 @@ from agents.router.domain.decision import UNMATCHED, Decision, Failure, Redrive
 from agents.router.domain.routing import decision, match
 from agents.router.shaping import Shape, no_fields, shape_of
 from fleet.lane import Record, Redriven, select_headers
+from fleet.lane.dead_letters import RULE_HEADER
 from schemas.codec import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from agents.router.domain.timeline import Segment
     from schemas.codec import Codec
 
-RULE_HEADER: Final = "fleet_rule"
 CONFIG_HEADER: Final = "fleet_config"
 HOPS_HEADER: Final = "fleet_hops"
 OWN_HEADERS: Final = frozenset({RULE_HEADER, CONFIG_HEADER, HOPS_HEADER})

@@ -17,7 +17,7 @@ from agents.router.deciding import (
 )
 from agents.router.domain.decision import Failure
 from agents.router.domain.timeline import Segment, Timeline
-from agents.router.shaping import ShapeError, output_schemas
+from agents.router.shaping import ShapeError
 from fleet.errors import PermanentError
 from fleet.lane import Chunk, DeadLetter, Effect, Emit, ForwardAll, Record, Redriven, State, value_prefixes
 from fleet.lane.dead_letters import PREFIX
@@ -67,7 +67,7 @@ class Router:
         """Look up the chunk's schemas, and those of projections."""
         wanted = schema_ids(value_prefixes(chunk, HEADER_BYTES))
         if self._rules is not None:
-            wanted |= output_schemas(self._rules().rules)
+            wanted |= self._rules().output_schemas
         await self._codec.ensure(wanted)
 
     def decider(self, timeline: Timeline, published_ms: int) -> Decider:

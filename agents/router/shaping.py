@@ -9,7 +9,7 @@ from fleet.errors import PermanentError
 from tables.routes.projections import Key, Projector, compile_key, compile_projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from fleet.lane import Record
     from schemas.codec import Codec
@@ -88,11 +88,6 @@ def shape_of(rule: Rule, codec: Codec) -> Shape | None:
     """Return what makes the copies of `rule`; None where they are the event as it is."""
     key, projector = compile_key(rule), compile_projection(rule)
     return None if key is None and projector is None else Shape(key, projector, rule.output_schema, codec)
-
-
-def output_schemas(rules: Iterable[Rule]) -> set[int]:
-    """Return the schema ids that copies are encoded with."""
-    return {rule.output_schema for rule in rules if rule.projection and rule.output_schema is not None}
 
 
 def no_fields(value: bytes) -> dict[str, Any]:

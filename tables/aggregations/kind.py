@@ -15,15 +15,12 @@ from tables.aggregations.errors import AggregationError
 from tables.aggregations.function import FunctionSpec
 from tables.aggregations.schemas import derive_output_schema
 from tables.aggregations.window import WindowSpec
-from tables.documents import Document
-from tables.kinds import DELETED
+from tables.documents import Document, defaults_of
+from tables.kinds import DELETED, RESERVED
 from tables.routes.known_events import KnownEvents
 
 TOPIC: Final = "fleet.config.aggregations"
 AUDIT: Final = "fleet.audit.aggregations"
-
-RESERVED: Final = frozenset({"export", "import"})
-"""Names that the HTTP API has paths of."""
 
 _LOOKED_AT: Final = frozenset({State.DRAFT, State.ACTIVE})
 _OF_THE_PLATFORM: Final = ("version", "output_schema")
@@ -142,15 +139,7 @@ def _without_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) ->
     return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
 
 
-def _defaults(struct: type[msgspec.Struct]) -> dict[str, Any]:
-    return {
-        field.encode_name: msgspec.json.decode(msgspec.json.encode(field.default))
-        for field in msgspec.structs.fields(struct)
-        if field.default is not msgspec.NODEFAULT
-    }
-
-
-_DEFAULTS: Final = _defaults(Definition)
-_FUNCTION_DEFAULTS: Final = _defaults(FunctionSpec)
-_WINDOW_DEFAULTS: Final = _defaults(WindowSpec)
+_DEFAULTS: Final = defaults_of(Definition)
+_FUNCTION_DEFAULTS: Final = defaults_of(FunctionSpec)
+_WINDOW_DEFAULTS: Final = defaults_of(WindowSpec)
 _PARTS: Final = frozenset({"output", "limits"})

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from schemas.registry import Registry
-from tables.documents import Document
-from tables.kinds import ACTIVE
+from tables.documents import Document, defaults_of
+from tables.kinds import ACTIVE, RESERVED
 from tables.routes.checks import check_rule, check_table, needs_schema
 from tables.routes.errors import RuleError
 from tables.routes.known_events import KnownEvents
@@ -18,16 +18,9 @@ from tables.routes.rule import Rule, State, parse_rule
 TOPIC: Final = "fleet.config.routes"
 AUDIT: Final = "fleet.audit.routes"
 
-RESERVED: Final = frozenset({"export", "import"})
-"""Names that the HTTP API has paths of."""
-
 _OF_THE_PLATFORM: Final = ("version", "output_schema")
 _ALWAYS: Final = ("name", "owner", "source", "targets", "condition", "state")
-_DEFAULTS: Final = {
-    field.name: msgspec.to_builtins(field.default)
-    for field in msgspec.structs.fields(Rule)
-    if field.default is not msgspec.NODEFAULT
-}
+_DEFAULTS: Final = defaults_of(Rule)
 
 
 class Routes:

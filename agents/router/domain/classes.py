@@ -15,13 +15,11 @@ from fleet.cel.compiler import compile_node
 from fleet.cel.errors import EvaluationError
 from fleet.cel.expression import reads
 from fleet.cel.nodes import Binary, Conditional, Has, ListOf, Literal, Logic, Node, Unary, path_of
+from schemas.projection.classify import FIRST, LAST, MAX_PATHS
 
 if TYPE_CHECKING:
     from agents.router.domain.routing import Route
 
-MAX_PATHS: Final = 64
-FIRST: Final = 2
-LAST: Final = 255
 MAX_TEXTS: Final = 10_000
 MAX_RUN: Final = 16
 """Tests of a text, other than for equality, that are run where it was not seen before."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tables.routes.reach import MAX_REACH
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from tables.routes.rule import Rule
 
-MAX_COPIES: Final = 200
+MAX_COPIES: Final = MAX_REACH
 """Copies of one event, over all rules: more is a dead letter, not a flood."""
 
 CONDITION: Final = "condition"

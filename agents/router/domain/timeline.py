@@ -43,13 +43,24 @@ class Timeline:
     Args:
         rules: All rules; see `RuleSet.of`.
         offset: Next offset of the rules topic.
+
+    Attributes:
+        everything: All rules, whenever they are valid.
+        offset: Next offset of the rules topic.
+        versions: Version of each rule by its name.
+        output_schemas: Schema ids that copies are encoded with.
     """
 
-    __slots__ = ("_bounds", "_segments", "everything", "offset")
+    __slots__ = ("_bounds", "_segments", "everything", "offset", "output_schemas", "versions")
 
     def __init__(self, rules: RuleSet, offset: int = 0) -> None:
         self.everything = rules
         self.offset = offset
+        # Once for each snapshot: chunks ask for them.
+        self.versions = {rule.name: rule.version for rule in rules.rules}
+        self.output_schemas = frozenset(
+            rule.output_schema for rule in rules.rules if rule.projection and rule.output_schema is not None
+        )
         bounds = {
             _epoch_ms(instant)
             for rule in rules.rules

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.structs import TopicPartition
 
-from agents.router.deciding import CONFIG_HEADER, RULE_HEADER
+from agents.router.deciding import CONFIG_HEADER
 from agents.router.dry_run.reading import Reading, Span
-from fleet.lane.dead_letters import PREFIX, reason_of
+from fleet.lane.dead_letters import PREFIX, RULE_HEADER, reason_of
 from fleet.lane.partitioner import partition_of
 from fleet.lane.reading import open_reader
 from fleet.lane.topics import Topics
