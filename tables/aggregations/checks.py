@@ -13,7 +13,8 @@ from fleet.cel.checker import check, check_condition
 from fleet.cel.errors import ExpressionError, refused
 from fleet.cel.expression import Expression
 from fleet.cel.types import Kind, Type, from_avro, join
-from tables.aggregations.definition import Definition, within
+from tables.aggregations.calculation import within
+from tables.aggregations.definition import Definition
 from tables.aggregations.errors import AggregationError
 from tables.aggregations.results import SCALARS, check_argument, written_type
 from tables.routes.schemas import MAX_PRECISION

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any, Final
 
 import msgspec
 
-from fleet.cel.condition import Condition, compile_condition
-from fleet.cel.errors import ExpressionError
-from fleet.cel.expression import Expression, compile_expression
+from tables.aggregations.calculation import DAY_MS, Build, Calculation, Span, Start, within
 from tables.aggregations.errors import AggregationError
 from tables.aggregations.function import FunctionSpec
 from tables.aggregations.refusals import translated
 from tables.aggregations.window import WindowKind, WindowSpec
 
-MAX_SOURCES: Final = 20
-MAX_GROUPS: Final = 10
-MAX_FUNCTIONS: Final = 50
 PLATFORM: Final = "fleet."
 """How the names of the platform's own topics begin: no aggregation writes to them."""
-EVENT_TIME: Final = "timestamp(attributes.time)"
-"""Event time where a definition names none: the CloudEvents attribute."""
-RESERVED: Final = frozenset({"window_start", "window_end", "final", "watermark", "late"})
+RESERVED: Final = frozenset({"window_start", "window_end", "final", "watermark", "build"})
 """Fields that every result has."""
 
-_DAY_MS: Final = 86_400_000
-_MAX_MS: Final = 100 * 366 * _DAY_MS
-
 _Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}\Z")]
-_EventType = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,248}\Z")]
-_Field = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}\Z")]
-_Sources = Annotated[tuple[_EventType, ...], msgspec.Meta(min_length=1, max_length=MAX_SOURCES)]
-_Groups = Annotated[dict[_Field, str], msgspec.Meta(min_length=1, max_length=MAX_GROUPS)]
-_Functions = Annotated[tuple[FunctionSpec, ...], msgspec.Meta(min_length=1, max_length=MAX_FUNCTIONS)]
-_Span = Annotated[int, msgspec.Meta(ge=0, le=_MAX_MS)]
 
 
 class State(Enum):
@@ -67,7 +50,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     topic: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9._-]{0,248})?\Z")] = ""
     mode: OutputMode = OutputMode.UPDATES
-    every_ms: Annotated[int, msgspec.Meta(ge=0, le=_DAY_MS)] = 1_000
+    every_ms: Annotated[int, msgspec.Meta(ge=0, le=DAY_MS)] = 1_000
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,93 +65,40 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_state_mib: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 1_024
 
 
-class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
+class Definition(Calculation, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """One version of an aggregation; the value of its name in ``fleet.config.aggregations``.
+
+    Beside what it says of its calculation, as below, it has the builds of it that there are: a change of the
+    calculation of an active one makes another build, which is served once somebody switches to it.
 
     Attributes:
         name: Unique name, the key in the table.
         version: Counts up by one with every change.
         owner: Team that answers for it.
-        sources: Event types whose events it takes.
-        filter: CEL over ``attributes`` and ``event``, which an event has to meet.
-        event_time: CEL that gives the event time, a timestamp.
-        group_by: CEL that gives each part of the group key, by name.
-        windows: How time is cut.
-        functions: What is computed.
         output: What is written.
-        grace_ms: How long after its end a window waits for late events, in event time.
         retention_ms: How long after it has closed a window can be queried, in event time.
         limits: How much state it may keep.
         state: Whether it takes events.
+        start: Which events the next build begins with.
         description: What it is for, in a sentence.
-        output_schema: Schema id of its results; the platform sets it.
+        builds: Its builds, the oldest first; the platform sets them.
+        serving: Number of the build that is queried and written; 0 for none. The platform sets it.
+        paused_because: Why the platform paused it; empty where a person did. The platform sets it.
     """
 
     name: _Slug
     version: Annotated[int, msgspec.Meta(ge=1)]
     owner: _Slug
-    sources: _Sources
-    group_by: _Groups
-    functions: _Functions
-    windows: WindowSpec = WindowSpec(kind=WindowKind.NONE)
-    filter: str = "true"
-    event_time: str = EVENT_TIME
     output: Output = Output()
-    grace_ms: _Span = 0
-    retention_ms: _Span = 7 * _DAY_MS
+    retention_ms: Span = 7 * DAY_MS
     limits: Limits = Limits()
     state: State = State.DRAFT
+    start: Start = Start.LATEST
     description: str = ""
+    builds: tuple[Build, ...] = ()
+    serving: Annotated[int, msgspec.Meta(ge=0)] = 0
+    paused_because: str = ""
     output_schema: int | None = None
-
-    @property
-    def compiled_filter(self) -> Condition:
-        """The filter, compiled once per text.
-
-        Raises:
-            AggregationError: It does not parse or is not supported.
-        """
-        try:
-            return compile_condition(self.filter)
-        except ExpressionError as error:
-            raise AggregationError.in_field("filter", error) from None
-
-    @property
-    def compiled_event_time(self) -> Expression:
-        """What gives the event time.
-
-        Raises:
-            AggregationError: It does not parse or is not supported.
-        """
-        return _expression("event_time", self.event_time)
-
-    @property
-    def compiled_groups(self) -> dict[str, Expression]:
-        """What gives the parts of the group key, by name.
-
-        Raises:
-            AggregationError: One does not parse or is not supported.
-        """
-        return {name: _expression(f"group_by.{name}", text) for name, text in self.group_by.items()}
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """Fields of events that it reads, ``payer`` or ``payer.id``: no others need be decoded."""
-        return frozenset().union(*(each.fields for each in self.expressions().values()))
-
-    def expressions(self) -> dict[str, Expression]:
-        """Return all its expressions by the field that they are in.
-
-        Raises:
-            AggregationError: One does not parse or is not supported.
-        """
-        found = {"filter": self.compiled_filter, "event_time": self.compiled_event_time}
-        found |= {f"group_by.{name}": each for name, each in self.compiled_groups.items()}
-        for place, function in enumerate(self.functions):
-            with within(place):
-                compiled = {"of": function.compiled_of, "where": function.compiled_where}
-            found |= {f"functions[{place}].{name}": each for name, each in compiled.items() if each}
-        return found
 
 
 _PARTS: Final[dict[str, type[msgspec.Struct]]] = {
@@ -210,22 +140,6 @@ def parse_definition(data: bytes | Mapping[str, Any]) -> Definition:
     return definition
 
 
-@contextmanager
-def within(place: int) -> Iterator[None]:
-    """Say of errors of a function which one it is."""
-    try:
-        yield
-    except AggregationError as error:
-        where = f"functions[{place}]"
-        raise AggregationError(
-            f"{where}.{error.message}",
-            field=f"{where}.{error.field}",
-            line=error.line,
-            column=error.column,
-            hint=error.hint,
-        ) from None
-
-
 def _check(definition: Definition) -> None:
     topic = definition.output.topic
     if topic.startswith(PLATFORM):
@@ -262,13 +176,6 @@ def _check_names(definition: Definition) -> None:
             field = f"functions[{place}].as"
             raise _refused(field, f"there is another field {function.name!r}", "choose another name")
         taken.add(function.name)
-
-
-def _expression(field: str, text: str) -> Expression:
-    try:
-        return compile_expression(text)
-    except ExpressionError as error:
-        raise AggregationError.in_field(field, error) from None
 
 
 def _refused(field: str, what: str, hint: str) -> AggregationError:

@@ -65,7 +65,7 @@ def derive_output_schema(definition: Definition, schemas: Mapping[str, AvroSchem
             "doc": "Whether the window has closed: this is its last result.",
         },
         {"name": "watermark", "type": nullable(_TIME), "default": None, "doc": "All before it has come."},
-        {"name": "late", "type": "long", "doc": "Events of the window that came after it had closed."},
+        {"name": "build", "type": "long", "doc": "Number of the build that it is of."},
     ]
     name = avro_name(definition.name)
     return {"type": "record", "name": name, "namespace": NAMESPACE, "fields": fields}

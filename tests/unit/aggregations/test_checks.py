@@ -151,7 +151,7 @@ def test_the_schema_of_results() -> None:
         *(each["as"] for each in functions),
         "final",
         "watermark",
-        "late",
+        "build",
     ]
     assert types["payer"] == ["null", "string"]
     assert types["n"] == ["null", "long"]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tables.aggregations.definition import EVENT_TIME, State, parse_definition
+from tables.aggregations.calculation import EVENT_TIME
+from tables.aggregations.definition import State, parse_definition
 from tables.aggregations.errors import AggregationError
 from tables.aggregations.window import WindowKind
 from tests.unit.aggregations.claims import a_document
@@ -43,7 +44,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"functions": []}, "functions", "functions: expected array of length >= 1: write e.g. {as:"),
     ({"functions": [COUNT, COUNT]}, "functions[1].as", "functions[1].as: there is another field 'n'"),
     ({"functions": [{**COUNT, "as": "payer"}]}, "functions[0].as", "there is another field 'payer'"),
-    ({"functions": [{**COUNT, "as": "late"}]}, "functions[0].as", "there is another field 'late'"),
+    ({"functions": [{**COUNT, "as": "build"}]}, "functions[0].as", "there is another field 'build'"),
     ({"functions": [{"function": "count"}]}, "functions[0].as", "functions[0].as: is required: write e.g."),
     ({"functions": [{**COUNT, "whre": ""}]}, "functions[0].whre", "is not known: did you mean 'where'?"),
     ({"functions": [{**COUNT, "function": "med"}]}, "functions[0].function", "invalid enum value 'med'"),

@@ -125,7 +125,7 @@ def test_a_definition_gives_what_a_recomputation_gives() -> None:
             **result,
             "final": True,
             "watermark": None,
-            "late": 0,
+            "build": 1,
         }
         written = BytesIO()
         schemaless_writer(written, schema, row, strict=True)
