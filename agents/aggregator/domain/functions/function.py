@@ -129,6 +129,10 @@ class Function(ABC):
             ats = [ats[place] for place in kept] if self.positioned else ()
         return self.merge(state, self._state_of(values, ats)) if values else state
 
+    def refusals(self, values: Sequence[Any]) -> dict[int, str]:
+        """Return what is wrong with those values that `add_all` would refuse, by their place."""
+        return {} if set(map(type, values)) <= self._allowed else self._refusals(values)
+
     def merge(self, one: State, other: State) -> State:
         """Return the state of the events of both."""
         if one is None or other is None:

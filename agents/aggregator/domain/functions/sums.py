@@ -26,6 +26,11 @@ class Count(Function):
         added = len(values) if self.of is None else len(values) - list(map(type, values)).count(type(None))
         return (state or 0) + added
 
+    def refusals(self, values: Sequence[Any]) -> dict[int, str]:
+        """Return nothing: an argument may be of any type."""
+        del values
+        return {}
+
     def result(self, state: State) -> int:
         """Return the number; of nothing it is 0."""
         return state or 0
