@@ -17,6 +17,7 @@ class Op:
     RAW: int
     ENUM: int
     DECIMAL: int
+    CONVERTED: int
     CALL: int
     OPEN: int
     CLOSE: int

@@ -33,6 +33,7 @@ cpdef enum Op:
     RAW  # name
     ENUM  # name, symbols
     DECIMAL  # name, scale, precision, function of the unscaled bytes
+    CONVERTED  # name, function of the number
     CALL  # name, function of (value, start) that returns what it read, and where that ends
     OPEN  # name
     CLOSE
@@ -161,6 +162,11 @@ cdef class Program:
                     return self._fail(value, at)
                 current[self._constants[code[step + 1]]] = number
                 step += 2
+            elif op == Op.CONVERTED:
+                if not take_number(data, end, &at, &number):
+                    return self._fail(value, at)
+                current[self._constants[code[step + 1]]] = self._constants[code[step + 2]](number)
+                step += 3
             elif op == Op.ENUM:
                 if not take_number(data, end, &at, &number):
                     return self._fail(value, at)

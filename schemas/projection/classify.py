@@ -117,6 +117,11 @@ class ClassWriter(ProgramWriter[str]):
         bounds = self._bounds(target, schema.get("scale", 0))
         self._write(self._op.DECIMAL_CLASS, self._slots[target], FIRST, bounds, schema["precision"])
 
+    def converted(self, target: str, convert: Callable[[int], Any]) -> None:
+        """See `Walk.converted`."""
+        del convert
+        raise UnclassedError(target)
+
     def call(self, target: str, reader: Callable[[bytes, int], tuple[Any, int]]) -> None:
         """See `Walk.call`."""
         del reader

@@ -105,6 +105,10 @@ class FieldWriter(ProgramWriter[int]):
         rounded = self._bind(decimal_of(schema))
         self._write(self._op.DECIMAL, target, schema.get("scale", 0), schema["precision"], rounded)
 
+    def converted(self, target: int, convert: Callable[[int], Any]) -> None:
+        """See `Walk.converted`."""
+        self._write(self._op.CONVERTED, target, self._bind(convert))
+
     def call(self, target: int, reader: Callable[[bytes, int], tuple[Any, int]]) -> None:
         """See `Walk.call`."""
         self._write(self._op.CALL, target, self._bind(reader))

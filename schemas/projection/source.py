@@ -75,6 +75,11 @@ class SourceWriter(Walk[str]):
         """See `Walk.decimal`."""
         self._text_or_bytes(f"{target} = {self._bind(decimal_of(schema))}(b[p:p + n])")
 
+    def converted(self, target: str, convert: Callable[[int], Any]) -> None:
+        """See `Walk.converted`."""
+        self._long()
+        self._write(f"{target} = {self._bind(convert)}(n)")
+
     def call(self, target: str, reader: Callable[[bytes, int], tuple[Any, int]]) -> None:
         """See `Walk.call`."""
         self._write(f"{target}, p = {self._bind(reader)}(b, p)")

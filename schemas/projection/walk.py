@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar
 
 from fastavro import parse_schema, schemaless_reader
+from fastavro.read import LOGICAL_READERS
 from fastavro.schema import UnknownType
 
 Projection: TypeAlias = Callable[[bytes, int], dict[str, Any]]
@@ -53,6 +54,10 @@ class Walk(ABC, Generic[Target]):
     @abstractmethod
     def decimal(self, target: Target, schema: Any) -> None:
         """Read a decimal in bytes."""
+
+    @abstractmethod
+    def converted(self, target: Target, convert: Callable[[int], Any]) -> None:
+        """Read a number, and convert it."""
 
     @abstractmethod
     def call(self, target: Target, reader: Callable[[bytes, int], tuple[Any, int]]) -> None:
@@ -113,6 +118,8 @@ class Walk(ABC, Generic[Target]):
             self.value(target, kind, wanted, depth + 1)
         elif logical == "decimal" and kind == "bytes" and 0 < schema.get("precision", 0) <= MAX_OPERAND:
             self.decimal(target, schema)
+        elif kind in {"int", "long"} and f"{kind}-{logical}" in LOGICAL_READERS:
+            self.converted(target, _converter(schema, f"{kind}-{logical}"))
         elif kind == "record" and logical is None:
             self.record(target, schema["fields"], wanted, depth + 1)
         elif kind not in _READ or logical is not None:
@@ -184,6 +191,16 @@ def decimal_of(schema: Any) -> Callable[[bytes], Decimal]:
         return number.scaleb(scale, context)
 
     return decimal
+
+
+def _converter(schema: Any, logical: str) -> Callable[[int], Any]:
+    """Return what makes the value of a logical type of its number, as fastavro does."""
+    read = LOGICAL_READERS[logical]
+
+    def convert(number: int) -> Any:
+        return read(number, schema, None)
+
+    return convert
 
 
 def _reader_of(schema: Any) -> Callable[[bytes, int], tuple[Any, int]]:

@@ -235,3 +235,40 @@ def test_decimals_are_exact(writer: Any, precision: int, number: int) -> None:
     unscaled = number.to_bytes((number.bit_length() + 8) // 8, "big", signed=True)
     value = bytes([len(unscaled) * 2]) + unscaled
     assert same(projected(writer(), schema, {"d"})(value, 0), whole(schema, value))
+
+
+@each_writer
+@pytest.mark.parametrize(
+    ("kind", "logical"),
+    [
+        ("long", "timestamp-millis"),
+        ("long", "timestamp-micros"),
+        ("long", "local-timestamp-millis"),
+        ("int", "date"),
+        ("int", "time-millis"),
+        ("long", "time-micros"),
+    ],
+)
+@pytest.mark.parametrize("number", [0, 1, 19_000, 86_399_999, 1_767_225_600_123])
+def test_dates_and_times_are_read_as_fastavro_reads_them(
+    writer: Any, kind: str, logical: str, number: int
+) -> None:
+    """Numbers of which a logical type makes more than a number, also where it refuses them."""
+    schema = parse_schema(
+        {
+            "type": "record",
+            "name": "R",
+            "fields": [{"name": "t", "type": {"type": kind, "logicalType": logical}}],
+        }
+    )
+    value = encoded(
+        parse_schema({"type": "record", "name": "R", "fields": [{"name": "t", "type": "long"}]}),
+        {"t": number},
+    )
+    outcomes = []
+    for read in (lambda: projected(writer(), schema, {"t"})(value, 0), lambda: whole(schema, value)):
+        try:
+            outcomes.append(read())
+        except (OverflowError, ValueError) as error:
+            outcomes.append(type(error))
+    assert outcomes[0] == outcomes[1]
