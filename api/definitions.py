@@ -46,16 +46,16 @@ class DefinitionHandlers:
     """
 
     def __init__(self, definitions: Definitions, path: str) -> None:
-        self._definitions = definitions
-        self._path = path
+        self.definitions = definitions
+        self.path = path
 
     def add_routes(self, app: web.Application) -> None:
         """Add all paths; what they answer is told by each handler."""
-        one, router = f"{self._path}/{{name}}", app.router
-        router.add_get(self._path, self.list)
-        router.add_post(self._path, self.create)
-        router.add_get(f"{self._path}/export", self.export)
-        router.add_post(f"{self._path}/import", self.import_all)
+        one, router = f"{self.path}/{{name}}", app.router
+        router.add_get(self.path, self.list)
+        router.add_post(self.path, self.create)
+        router.add_get(f"{self.path}/export", self.export)
+        router.add_post(f"{self.path}/import", self.import_all)
         router.add_get(one, self.get)
         router.add_put(one, self.update)
         router.add_delete(one, self.delete)
@@ -70,21 +70,21 @@ class DefinitionHandlers:
         query = query_of(request, *_FILTERS, "after", "limit")
         self._require_reader(request)
         limit = number_of(query, "limit", default=PAGE, most=MAX_PAGE)
-        page = await self._definitions.page(_filter(query), after=query.get("after", ""), limit=limit)
+        page = await self.definitions.page(_filter(query), after=query.get("after", ""), limit=limit)
         return answer(asdict(page))
 
     async def get(self, request: web.Request) -> web.Response:
         """Give one definition; its ETag is its version."""
         query_of(request)
         self._require_reader(request)
-        return _one(await self._definitions.get(request.match_info["name"]))
+        return one(await self.definitions.get(request.match_info["name"]))
 
     async def create(self, request: web.Request) -> web.Response:
         """Create a definition: 201, or 409 where there is one of that name."""
         reason = reason_of(query_of(request, "reason"))
-        made = await self._definitions.create(await object_of(request), request[ACTOR], reason)
+        made = await self.definitions.create(await object_of(request), request[ACTOR], reason)
         location = f"{request.path.rstrip('/')}/{made['name']}"
-        return _one(made, status=HTTPStatus.CREATED, Location=location)
+        return one(made, status=HTTPStatus.CREATED, Location=location)
 
     async def update(self, request: web.Request) -> web.Response:
         """Replace the version that ``If-Match`` or the body names: 409 where another is current."""
@@ -92,37 +92,37 @@ class DefinitionHandlers:
         document = await object_of(request)
         version = _version_to_replace(request, document)
         name = request.match_info["name"]
-        return _one(await self._definitions.update(name, document, version, request[ACTOR], reason))
+        return one(await self.definitions.update(name, document, version, request[ACTOR], reason))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a definition; its history stays, and a rollback brings it back."""
         reason, version = reason_of(query_of(request, "reason")), version_of(request)
         name = request.match_info["name"]
-        return _one(await self._definitions.delete(name, version, request[ACTOR], reason))
+        return one(await self.definitions.delete(name, version, request[ACTOR], reason))
 
     async def pause(self, request: web.Request) -> web.Response:
         """Let a definition do nothing until it is resumed."""
         reason, version = reason_of(query_of(request, "reason")), version_of(request)
         name = request.match_info["name"]
-        return _one(await self._definitions.pause(name, version, request[ACTOR], reason))
+        return one(await self.definitions.pause(name, version, request[ACTOR], reason))
 
     async def resume(self, request: web.Request) -> web.Response:
         """Make a draft or paused definition active."""
         reason, version = reason_of(query_of(request, "reason")), version_of(request)
         name = request.match_info["name"]
-        return _one(await self._definitions.resume(name, version, request[ACTOR], reason))
+        return one(await self.definitions.resume(name, version, request[ACTOR], reason))
 
     async def rollback(self, request: web.Request) -> web.Response:
         """Write what the version ``to`` held as the next version."""
         query, version = query_of(request, "to", "reason"), version_of(request)
         to, name, actor = number_of(query, "to"), request.match_info["name"], request[ACTOR]
-        return _one(await rollback(self._definitions, name, to, version, actor, reason_of(query)))
+        return one(await rollback(self.definitions, name, to, version, actor, reason_of(query)))
 
     async def history(self, request: web.Request) -> web.Response:
         """Give all versions, the newest first, with who wrote each and why."""
         query_of(request)
         self._require_reader(request)
-        versions = await history(self._definitions, request.match_info["name"])
+        versions = await history(self.definitions, request.match_info["name"])
         return answer({"versions": [asdict(each) for each in versions]})
 
     async def diff(self, request: web.Request) -> web.Response:
@@ -130,25 +130,25 @@ class DefinitionHandlers:
         query = query_of(request, "from", "to")
         self._require_reader(request)
         old, new = number_of(query, "from"), number_of(query, "to")
-        return answer(asdict(await diff(self._definitions, request.match_info["name"], old, new)))
+        return answer(asdict(await diff(self.definitions, request.match_info["name"], old, new)))
 
     async def export(self, request: web.Request) -> web.Response:
         """Give definitions as YAML, in the order of their names."""
         query = query_of(request, *_FILTERS)
         self._require_reader(request)
-        text = await export(self._definitions, _filter(query))
+        text = await export(self.definitions, _filter(query))
         return web.Response(text=text, content_type="application/yaml", headers={"Cache-Control": "no-store"})
 
     async def import_all(self, request: web.Request) -> web.Response:
         """Make the table hold a list, all of it or nothing; ``dry_run`` only says what would be done."""
         query = query_of(request, "dry_run", "prune", "reason")
         dry_run, prune = flag_of(query, "dry_run"), flag_of(query, "prune")
-        noun = f"{self._definitions.kind.noun}s"
+        noun = f"{self.definitions.kind.noun}s"
         body = await body_of(request, YAML)
         # A large file takes a while, in which others are answered.
         documents = await asyncio.to_thread(load_list, body, source="the body", of=noun)
         steps = await import_all(
-            self._definitions,
+            self.definitions,
             documents,
             request[ACTOR],
             dry_run=dry_run,
@@ -158,14 +158,15 @@ class DefinitionHandlers:
         return answer({"dry_run": dry_run, "steps": [asdict(step) for step in steps]})
 
     def _require_reader(self, request: web.Request) -> None:
-        request[ACTOR].require(READERS, f"read {self._definitions.kind.noun}s")
+        request[ACTOR].require(READERS, f"read {self.definitions.kind.noun}s")
 
 
 def _filter(query: Mapping[str, str]) -> Filter:
     return Filter(**{name: query[name] for name in _FILTERS if name in query})
 
 
-def _one(document: Document, *, status: int = HTTPStatus.OK, **headers: str) -> web.Response:
+def one(document: Document, *, status: int = HTTPStatus.OK, **headers: str) -> web.Response:
+    """Return a definition; its ETag is its version."""
     return answer(document, status=status, ETag=f'"{document["version"]}"', **headers)
 
 

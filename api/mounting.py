@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from api import audit
+from api.aggregations import AggregationHandlers
 from api.asking import MAX_BODY_BYTES
 from api.auth import authenticated
 from api.dead_letters import DeadLetterHandlers
@@ -35,6 +36,7 @@ def mount(app: web.Application, services: Services, *more: AddRoutes) -> web.App
     api = web.Application(middlewares=[problems, authenticated], client_max_size=MAX_BODY_BYTES)
     api[SERVICES] = services
     DefinitionHandlers(services.routes, "/routes").add_routes(api)
+    AggregationHandlers(services.aggregations, "/aggregations").add_routes(api)
     DeadLetterHandlers(services.dead_letters, services.redrives).add_routes(api)
     audit.add_routes(api)
     for add_routes in more:

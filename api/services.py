@@ -10,6 +10,9 @@ from aiohttp import web
 from fleet.lane.config import LaneConfig
 from schemas.registry import Registry
 from tables import dead_letters, keys
+from tables.aggregations import kind as aggregation_kind
+from tables.aggregations.change_topics import ChangeTopics
+from tables.aggregations.kind import Aggregations
 from tables.config_log import ConfigLog
 from tables.dead_letters import DeadLetters
 from tables.dead_letters.jobs import Jobs
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 AUDITS: Final[Mapping[str, str]] = {
     "routes": kind.AUDIT,
+    "aggregations": aggregation_kind.AUDIT,
     "keys": keys.AUDIT,
     "dead-letters": dead_letters.AUDIT,
 }
@@ -40,6 +44,8 @@ class Services:
         registry: The schema registry.
         keys: The API keys.
         routes: The routing rules.
+        aggregations: The aggregations.
+        change_topics: Makes the topics that aggregations write to.
         dead_letters: The dead letters of all agents.
         redrives: Redrives of many of them, those of this process.
     """
@@ -48,6 +54,8 @@ class Services:
     registry: Registry
     keys: Keys
     routes: Definitions
+    aggregations: Definitions
+    change_topics: ChangeTopics
     dead_letters: DeadLetters
     redrives: Jobs
 
@@ -55,12 +63,16 @@ class Services:
     def of(cls, settings: Settings) -> Services:
         """Return the services for these settings."""
         lane, registry = LaneConfig.of(settings), Registry(settings.registry)
-        letters = DeadLetters(lane, registry)
+        letters, change_topics = DeadLetters(lane, registry), ChangeTopics(lane)
+        aggregations = Aggregations(registry, change_topics)
+        aggregations_log = ConfigLog(lane, aggregation_kind.TOPIC, aggregation_kind.AUDIT)
         return cls(
             lane=lane,
             registry=registry,
             keys=Keys(lane),
             routes=Definitions(ConfigLog(lane, kind.TOPIC, kind.AUDIT), Routes(registry)),
+            aggregations=Definitions(aggregations_log, aggregations),
+            change_topics=change_topics,
             dead_letters=letters,
             redrives=Jobs(letters),
         )
@@ -70,6 +82,8 @@ class Services:
         await self.redrives.stop()
         await self.keys.stop()
         await self.routes.log.stop()
+        await self.aggregations.log.stop()
+        await self.change_topics.close()
         await self.dead_letters.stop()
         await self.registry.close()
 

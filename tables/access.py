@@ -41,7 +41,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Who acts, as the audit names them.
 
     Attributes:
-        id: ``key:<id>`` of an API key, ``cli:<user>`` of the command line.
+        id: ``key:<id>`` of an API key, ``cli:<user>`` of the command line, ``platform:<agent>`` of an agent.
         team: The team it acts for.
         roles: Its roles in that team.
     """
@@ -69,3 +69,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         named = [f"{' or '.join(sorted(roles))}{of_team}"] if roles else []
         hint = f"it needs the role {', or '.join([*named, Role.ADMIN])}"
         raise ForbiddenError(f"{self.id} of team {self.team} may not {what}", hint=hint)
+
+
+def platform_actor(agent: str) -> Actor:
+    """Return who an agent acts as, where it changes by itself what people defined."""
+    return Actor(id=f"platform:{agent}", team="platform", roles=(Role.ADMIN,))

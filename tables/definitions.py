@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tables.log import Row, View
 
 Make = Callable[[Table], Sequence[Edit]]
+Change: TypeAlias = "Callable[[Document], Document]"
 
 
 class Definitions:
@@ -143,6 +144,45 @@ class Definitions:
 
         return await self._one(made, actor, reason)
 
+    async def amend(
+        self,
+        name: str,
+        action: str,
+        change: Change,
+        version: int | None,
+        actor: Actor,
+        *,
+        reason: str = "",
+        settled: bool = False,
+    ) -> Document:
+        """Write what `change` makes of a definition; nothing, where that is what is there.
+
+        Args:
+            name: Its name.
+            action: What it is in the audit.
+            change: Gets the definition and returns the new one; may be called again with a newer one, and may
+                raise to refuse.
+            version: The version that is to be replaced; None for whichever is current.
+            actor: Who does it.
+            reason: Why, for the audit.
+            settled: Whether `change` sets what the platform sets.
+
+        Returns:
+            The definition as it is then. See `update` for errors.
+        """
+        kept: Document = {}
+
+        def made(table: Table) -> list[Edit]:
+            self._require(table, name, version)
+            kept.update(self._existing(table, name))
+            new = change(dict(kept))
+            if new == kept:
+                return []
+            return [Edit(action, {**new, "version": table.versions[name] + 1}, settled)]
+
+        written = await self.write(made, actor, reason)
+        return written[0] if written else kept
+
     async def write(self, made: Make, actor: Actor, reason: str = "") -> list[Document]:
         """Write what `made` makes of the table, all of it or nothing; return what was written.
 
@@ -158,8 +198,9 @@ class Definitions:
         """
 
         async def decide(view: View) -> list[Write]:
-            edits = await self.checked(self._table(view), made, actor)
-            documents = [await self.kind.complete(edit.document) for edit in edits]
+            table = self._table(view)
+            edits = await self.checked(table, made, actor)
+            documents = [await self._completed(edit, table) for edit in edits]
             return [
                 Write(name=document["name"], action=edit.action, after=document)
                 for edit, document in zip(edits, documents, strict=True)
@@ -173,10 +214,16 @@ class Definitions:
         edits = made(table)
         for edit in edits:
             self._require_editor(table, edit.document, actor)
-        if edits:
-            wanted = {edit.document["name"]: edit.document for edit in edits}
-            await self.kind.check(list(wanted.values()), {**table.documents, **wanted})
+        wanted = {edit.document["name"]: edit.document for edit in edits}
+        new = [edit.document for edit in edits if not edit.settled]
+        if new:
+            await self.kind.check(new, {**table.documents, **wanted})
         return edits
+
+    async def _completed(self, edit: Edit, table: Table) -> Document:
+        if edit.settled:
+            return edit.document
+        return await self.kind.complete(edit.document, table.documents.get(edit.document["name"]))
 
     async def _one(self, made: Make, actor: Actor, reason: str) -> Document:
         (written,) = await self.write(made, actor, reason)
@@ -185,18 +232,9 @@ class Definitions:
     async def _to_state(
         self, name: str, state: str, action: str, version: int | None, actor: Actor, reason: str
     ) -> Document:
-        kept: Document = {}
-
-        def made(table: Table) -> list[Edit]:
-            self._require(table, name, version)
-            found = self._existing(table, name)
-            kept.update(found)
-            if found["state"] == state:
-                return []
-            return [Edit(action, {**found, "state": state, "version": table.versions[name] + 1})]
-
-        written = await self.write(made, actor, reason)
-        return written[0] if written else kept
+        return await self.amend(
+            name, action, lambda found: {**found, "state": state}, version, actor, reason=reason
+        )
 
     def _require(self, table: Table, name: str, version: int | None, *, deleted: bool = False) -> None:
         """Check that a definition is there, in the version that is to be changed."""

@@ -40,8 +40,12 @@ class Kind(Protocol):
             TransientError: What is needed for the check does not answer.
         """
 
-    async def complete(self, document: Document) -> Document:
+    async def complete(self, document: Document, before: Document | None) -> Document:
         """Return a definition that was checked with what the platform sets in it; may be called again.
+
+        Args:
+            document: What is to be written.
+            before: The definition that it replaces, which may be a deleted one; None where there is none.
 
         Raises:
             PermanentError: It is refused; says why.
@@ -129,7 +133,14 @@ class Table:
 
 
 class Edit(NamedTuple):
-    """A definition to be written, and what that is in the audit."""
+    """A definition to be written.
+
+    Attributes:
+        action: What that is in the audit.
+        document: All of it.
+        settled: Whether what the platform sets is in it: it is written as it is, not checked again.
+    """
 
     action: str
     document: Document
+    settled: bool = False

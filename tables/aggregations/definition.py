@@ -98,7 +98,6 @@ class Definition(Calculation, frozen=True, kw_only=True, forbid_unknown_fields=T
     builds: tuple[Build, ...] = ()
     serving: Annotated[int, msgspec.Meta(ge=0)] = 0
     paused_because: str = ""
-    output_schema: int | None = None
 
 
 _PARTS: Final[dict[str, type[msgspec.Struct]]] = {
@@ -107,6 +106,7 @@ _PARTS: Final[dict[str, type[msgspec.Struct]]] = {
     "windows": WindowSpec,
     "output": Output,
     "limits": Limits,
+    "builds[]": Build,
 }
 
 

@@ -63,13 +63,14 @@ class Routes:
             active = (each for each in table.values() if each["state"] == ACTIVE)
             check_table(parse_rule(each) for each in active)
 
-    async def complete(self, document: Document) -> Document:
+    async def complete(self, document: Document, before: Document | None) -> Document:
         """Return a rule with the id of the schema that its copies have, which is registered.
 
         Raises:
             RuleError: The registry refuses the schema.
             TransientError: The schema registry does not answer.
         """
+        del before
         rule = parse_rule(document)
         schema = await self._output_of(rule)
         if schema is not None:

@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from fleet.lane.config import LaneConfig
+from api.services import Services
 from fleet.settings import Settings
 from schemas.registry import Registry
 from tables.aggregations.errors import AggregationError
-from tables.aggregations.kind import AUDIT, TOPIC, Aggregations
-from tables.config_log import ConfigLog
 from tables.definitions import Definitions
 from tables.kinds import Filter
 from tests.support.api import ADMIN
@@ -24,11 +22,9 @@ MAX_OF_CHARGE = [{"as": "total", "function": "max", "of": "event.total_charge"}]
 @pytest_asyncio.fixture
 async def aggregations(stack_settings: Settings) -> AsyncIterator[Definitions]:
     """The aggregations of the stack."""
-    log = ConfigLog(LaneConfig.of(stack_settings), TOPIC, AUDIT)
-    registry = Registry(stack_settings.registry)
-    yield Definitions(log, Aggregations(registry))
-    await log.stop()
-    await registry.close()
+    services = Services.of(stack_settings)
+    yield services.aggregations
+    await services.close()
 
 
 def an_aggregation(name: str, **fields: Any) -> dict[str, Any]:
@@ -41,6 +37,7 @@ def an_aggregation(name: str, **fields: Any) -> dict[str, Any]:
         "windows": {"kind": "tumbling", "size_ms": 60_000},
         "functions": [{"as": "total", "function": "sum", "of": "event.total_charge"}],
         "output": {"topic": f"finance.{name}", "mode": "both"},
+        "state": "active",
         **fields,
     }
 
@@ -54,7 +51,9 @@ async def test_what_the_platform_sets_is_in_the_row(
     registry = Registry(stack_settings.registry)
     registered = await registry.latest("fleet.aggregations.a1")
     await registry.close()
-    assert registered.schema_id == written["output_schema"]
+    (build,) = written["builds"]
+    assert (build["number"], build["output_schema"]) == (1, registered.schema_id)
+    assert written["serving"] == 1
     assert [field["name"] for field in registered.schema["fields"]][:4] == [
         "payer",
         "window_start",
@@ -71,7 +70,9 @@ async def test_a_new_version_has_to_read_what_was_written(aggregations: Definiti
     first = await aggregations.create(an_aggregation("a2"), ADMIN)
     more = an_aggregation("a2", functions=[*first["functions"], {"as": "n", "function": "count"}])
     second = await aggregations.update("a2", more, 1, ADMIN)
-    assert second["output_schema"] != first["output_schema"]
+    old, new = second["builds"]
+    assert (old, new["number"], second["serving"]) == (first["builds"][0], 2, 1)
+    assert new["output_schema"] != old["output_schema"]
     changed = an_aggregation("a2", functions=[{**MAX_OF_CHARGE[0], "function": "distinct"}])
     with pytest.raises(AggregationError, match="aggregation 'a2': functions: who reads the results"):
         await aggregations.update("a2", changed, 2, ADMIN)
@@ -90,7 +91,7 @@ async def test_what_is_wrong_for_the_source_is_not_written(aggregations: Definit
 async def test_each_has_a_topic_of_its_own(aggregations: Definitions) -> None:
     """Until the one that had it is deleted; without a topic there is nothing to share."""
     await aggregations.create(an_aggregation("a4"), ADMIN)
-    same = an_aggregation("a5", output={"topic": "finance.a4"})
+    same = an_aggregation("a5", output={"topic": "finance.a4"}, state="draft")
     with pytest.raises(AggregationError, match=r"output\.topic: 'a4' writes to 'finance\.a4'"):
         await aggregations.create(same, ADMIN)
     await aggregations.delete("a4", 1, ADMIN)
@@ -101,7 +102,7 @@ async def test_each_has_a_topic_of_its_own(aggregations: Definitions) -> None:
 
 async def test_stopping_one_needs_no_schema(aggregations: Definitions) -> None:
     """What the platform set stays in the row."""
-    first = await aggregations.create(an_aggregation("a8", state="active"), ADMIN)
+    first = await aggregations.create(an_aggregation("a8"), ADMIN)
     paused = await aggregations.pause("a8", 1, ADMIN)
     assert paused == {**first, "state": "paused", "version": 2}
     assert await aggregations.resume("a8", 2, ADMIN) == {**first, "state": "active", "version": 3}

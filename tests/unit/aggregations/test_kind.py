@@ -21,7 +21,7 @@ WRITTEN = a_document(
 
 def test_content_is_what_a_person_writes() -> None:
     """Without the version, what the platform sets and defaults; parsing it gives the aggregation again."""
-    document = parse({**WRITTEN, "output_schema": 7})
+    document = parse({**WRITTEN, "serving": 7, "paused_because": "too many keys"})
     document["functions"][0]["type"] = "decimal(2)"
     written = content(document)
     assert written == {
