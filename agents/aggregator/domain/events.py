@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -33,6 +33,9 @@ class Events:
     published_ms: Sequence[int]
     attributes: Sequence[Mapping[str, str]]
     fields: Sequence[Mapping[str, Any]]
+    _columns: dict[tuple[type, str], tuple[list[Any], dict[int, EvaluationError]]] = field(
+        default_factory=dict
+    )
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -41,49 +44,43 @@ class Events:
         """Return the events at some places; these, where they are all."""
         if len(places) == len(self.offsets):
             return self
-        return Events(
-            self.topic,
-            self.partition,
-            *([each[place] for place in places] for each in self._columns()),
-        )
+        columns = self.offsets, self.published_ms, self.attributes, self.fields
+        return Events(self.topic, self.partition, *([each[place] for place in places] for each in columns))
 
-    def _columns(self) -> tuple[Sequence[Any], ...]:
-        return self.offsets, self.published_ms, self.attributes, self.fields
+    def column(self, expression: Expression) -> tuple[list[Any], dict[int, EvaluationError]]:
+        """Return the value of an expression for each event, and what is wrong where it fails, by place.
 
+        It is computed once for all builds that have it. Where it fails the value is None.
+        """
+        name = type(expression), expression.text
+        known = self._columns.get(name)
+        if known is None:
+            known = self._columns[name] = self._computed(expression)
+        return known
 
-Failed = Callable[[int, EvaluationError], None]
+    def _computed(self, expression: Expression) -> tuple[list[Any], dict[int, EvaluationError]]:
+        function, found = expression.function, zip(self.attributes, self.fields, strict=True)
+        try:
+            return [function(attributes, _decoded, event) for attributes, event in found], {}
+        except EvaluationError:
+            return self._one_by_one(expression)
 
-
-def column(expression: Expression, events: Events, failed: Failed) -> list[Any]:
-    """Return the value of an expression for each event; None where it fails.
-
-    Args:
-        expression: The expression.
-        events: The events.
-        failed: Called with the place of an event and what is wrong with it.
-    """
-    function = expression.function
-    try:
-        return [
-            function(attributes, _decoded, event)
-            for attributes, event in zip(events.attributes, events.fields, strict=True)
-        ]
-    except EvaluationError:
-        return [_value(expression, events, place, failed) for place in range(len(events))]
+    def _one_by_one(self, expression: Expression) -> tuple[list[Any], dict[int, EvaluationError]]:
+        values: list[Any] = []
+        failed: dict[int, EvaluationError] = {}
+        for place, (attributes, event) in enumerate(zip(self.attributes, self.fields, strict=True)):
+            try:
+                values.append(expression.function(attributes, _decoded, event))
+            except EvaluationError as error:
+                values.append(None)
+                failed[place] = error
+        return values, failed
 
 
 def epoch_ms(time: datetime) -> int:
     """Return a time in epoch milliseconds, rounded down."""
     since = time - EPOCH
     return since.days * _DAY_MS + since.seconds * 1_000 + since.microseconds // 1_000
-
-
-def _value(expression: Expression, events: Events, place: int, failed: Failed) -> Any:
-    try:
-        return expression.function(events.attributes[place], _decoded, events.fields[place])
-    except EvaluationError as error:
-        failed(place, error)
-        return None
 
 
 def _decoded() -> Mapping[str, Any]:

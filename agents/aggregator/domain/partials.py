@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from agents.aggregator.domain.events import Events, column, epoch_ms
+from agents.aggregator.domain.events import Events, epoch_ms
 from agents.aggregator.domain.functions import At
 from agents.aggregator.domain.groups import group_key
 from agents.aggregator.domain.windowing import Window
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from agents.aggregator.domain.functions import State
     from agents.aggregator.domain.messages import Share
     from agents.aggregator.domain.plan import Compiled
-    from fleet.cel.errors import EvaluationError
     from fleet.cel.expression import Expression
 
 MAX_AHEAD_MS: Final = DAY_MS
@@ -246,10 +245,10 @@ class Calculator:
 
 
 def _column(step: str, expression: Expression, events: Events, refused: dict[int, Refusal]) -> list[Any]:
-    def failed(place: int, error: EvaluationError) -> None:
+    values, failed = events.column(expression)
+    for place, error in failed.items():
         refused.setdefault(place, Refusal("expression_failed", step, f"{step}: {error.message}"))
-
-    return column(expression, events, failed)
+    return values
 
 
 def _maybe_column(

@@ -80,13 +80,13 @@ class HistoryProgress(msgspec.Struct, omit_defaults=True):
 
     Attributes:
         partitions: Partitions of its topic.
-        run: Counts how many times it was read.
+        run: Names the reading: id of one of its builds.
         jobs: Of the builds that it is read for now, by id.
         waiting: Where the history of builds ends that it is read for next, by id.
     """
 
     partitions: int
-    run: int = 0
+    run: str = ""
     jobs: dict[str, Job] = {}
     waiting: dict[str, int] = {}
 
