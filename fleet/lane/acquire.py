@@ -10,13 +10,14 @@ from fleet.lane.at_least_once import AtLeastOnce
 from fleet.lane.bounded import bounded
 from fleet.lane.clients import assign_at, discard, new_reader
 from fleet.lane.errors import Halted
+from fleet.lane.following import Following, position_key
 from fleet.lane.inbox import Inbox
 from fleet.lane.loader import COMMIT_MARKER, load
 from fleet.lane.transaction import Transactor
 from fleet.lane.versions import committed_offsets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from aiokafka import ConsumerRecord
 
@@ -39,6 +40,7 @@ class Hold:
         tables: Store of committed rows by table name.
         changelogs: Changelog topic by table name.
         inbox: The partition of the agent's inbox, if it has one.
+        following: What it reads beside its sources, if its agent follows topics.
         loaded: Changelog records that were read to bring the stores up to date.
     """
 
@@ -56,6 +58,9 @@ class Hold:
         self.reader = new_reader(context.config, max_fetch_bytes=agent.max_fetch_bytes)
         inbox = TopicPartition(agent.inbox, partition)
         self.inbox = Inbox(self.reader, inbox) if agent.inbox else None
+        self.following = (
+            None if agent.follows is None else Following(self, agent.follows, agent.positions_table)
+        )
         self.next: dict[TopicPartition, int] = {}
         self.tables: dict[str, Store] = {}
         self.changelogs = {table: context.changelog(table) for table in agent.tables}
@@ -64,20 +69,36 @@ class Hold:
 
     def from_next(self, tp: TopicPartition, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
         """Drop records that are committed already (trap 2: the lane owns the position)."""
-        expected = self.next[tp]
+        expected = self.next[tp] if tp in self.next else self._followed()[tp]
         if records[0].offset >= expected:
             return records
         return [record for record in records if record.offset >= expected]
 
+    def _followed(self) -> dict[TopicPartition, int]:
+        return {} if self.following is None else self.following.next
+
+    def reads(self) -> dict[TopicPartition, int]:
+        """Return the next offset of everything that is read."""
+        return {**self.next, **self._followed()}
+
+    async def take_position(self, paused: Collection[TopicPartition] = ()) -> None:
+        """Let the reader read everything from where the last transaction left it.
+
+        Raises:
+            Lost: It does not.
+        """
+        limit_s = self.context.config.acquire_limit_s
+        await bounded(assign_at(self.reader, self.reads(), paused), limit_s, "taking the position")
+
     def lag(self) -> int:
-        """Return the offsets between the position and the last stable offset, over all sources."""
+        """Return the offsets between the position and the last stable offset, over all that is read."""
         if not self.ready:
             return 0
-        return sum(self._lag(tp) for tp in self.sources)
+        return sum(self._lag(tp, offset) for tp, offset in self.reads().items())
 
-    def _lag(self, tp: TopicPartition) -> int:
+    def _lag(self, tp: TopicPartition, offset: int) -> int:
         end, position = self._end(tp), self._position(tp)
-        at = self.next.get(tp, 0) if position is None else max(position, self.next.get(tp, 0))
+        at = offset if position is None else max(position, offset)
         return max(0, (end or 0) - at)
 
     def _end(self, tp: TopicPartition) -> int | None:
@@ -98,7 +119,7 @@ class Hold:
 
     def caught_up(self) -> bool:
         """Return whether the reader knows the last stable offset of every source and stands there."""
-        known = all(self._end(tp) is not None for tp in self.sources)
+        known = all(self._end(tp) is not None for tp in self.reads())
         return self.ready and known and self.lag() == 0
 
     def rows(self) -> int:
@@ -114,7 +135,8 @@ class Hold:
 
     def offsets_text(self) -> str:
         """Return the next offsets, as people read them."""
-        return ", ".join(f"{tp.topic} {offset}" for tp, offset in self.next.items())
+        followed = [f"{position_key(tp)} {offset}" for tp, offset in self._followed().items()]
+        return ", ".join([*(f"{tp.topic} {offset}" for tp, offset in self.next.items()), *followed])
 
     def discard(self) -> None:
         """Close the stores; give up producer and reader in the background."""
@@ -150,7 +172,9 @@ async def acquire(hold: Hold) -> None:
     if hold.inbox is not None:
         hold.inbox.end = ends[hold.inbox.tp]
         paused.append(hold.inbox.tp)
-    await bounded(assign_at(hold.reader, hold.next, paused), limit_s, "taking the position")
+    if hold.following is not None:
+        await hold.following.look()
+    await hold.take_position(paused)
     hold.ready = True
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from fleet.errors import FatalError
 from fleet.lane.dead_letter_limit import DeadLetterLimit
 from fleet.lane.effects import DeadLetter, Effect
+from fleet.lane.following import Follows
 from fleet.lane.record import Chunk, Record
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class LaneAgent:
         name: Name of the agent; part of its transactional ids, so never change it.
         sources: Co-partitioned source topics; the task of partition p reads p of each.
         inbox: The one of them through which dead letters come back (`fleet.lane.inbox`), or empty.
+        follows: Gives topics to read beside them, as config says (`fleet.lane.following`): the partitions of
+            `sources` are then slots, each of which has some partitions of those topics.
         process: Pure function over (chunk, state) that yields effects. It must give the same
             result however its input is cut into chunks, and may be called again for a chunk
             whose transaction did not commit.
@@ -72,6 +75,7 @@ class LaneAgent:
     name: str
     sources: tuple[str, ...]
     process: Process
+    follows: Follows | None = None
     on_timer: OnTimer | None = None
     on_refused: OnRefused | None = None
     event_time: Callable[[Record], int | None] | None = None
@@ -94,9 +98,9 @@ class LaneAgent:
         Raises:
             FatalError: The agent has tables, but not the guarantee that they need.
         """
-        own = self.timers_table
-        if own and own not in self.tables:
-            object.__setattr__(self, "tables", (*self.tables, own))
+        for own in (self.timers_table, self.positions_table):
+            if own and own not in self.tables:
+                object.__setattr__(self, "tables", (*self.tables, own))
         if self.guarantee not in (known := get_args(Guarantee)):
             message = f"agent {self.name}: no guarantee {self.guarantee!r}"
             raise FatalError(message, hint=f"use {' or '.join(known)}")
@@ -108,3 +112,8 @@ class LaneAgent:
     def timers_table(self) -> str:
         """Name of the table of the agent's timers; empty without timers."""
         return "" if self.on_timer is None else f"{self.name}-timers"
+
+    @property
+    def positions_table(self) -> str:
+        """Name of the table of where the agent stands in what it follows; empty where it follows nothing."""
+        return "" if self.follows is None else f"{self.name}-positions"

@@ -108,6 +108,11 @@ class Inbox:
         self.tp = tp
         self.end = 0
 
+    def stopped(self) -> TopicPartition:
+        """Return its partition, which is not read from then on until something is there."""
+        self._is_read = False
+        return self.tp
+
     def turn(self, position: int | None) -> None:
         """Read on from `position` where something is there, and stop where nothing is."""
         wanted = position is not None and position < self.end

@@ -48,7 +48,9 @@ class Intake:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Take records in within the block."""
+        """Take records in within the block; what was taken in before is forgotten."""
+        self._records, self._count, self._bytes = {}, 0, 0
+        self._arrived.clear()
         self._work = asyncio.ensure_future(self._take_in())
         try:
             yield

@@ -14,6 +14,7 @@ from fleet.errors import FatalError, TransientError
 from fleet.lane import building, metrics, staging
 from fleet.lane.errors import Halted, Lost, NotAuthorized
 from fleet.lane.firing import Firing
+from fleet.lane.following import position_key
 from fleet.lane.inbox import redriven
 from fleet.lane.intake import FETCH_TIMEOUT_MS, Intake
 from fleet.lane.pace import Pace
@@ -75,8 +76,21 @@ class Runner:
         Raises:
             Exception: Whatever goes wrong: the hold is to be discarded.
         """
+        while not self._progress.stopping.is_set():
+            await self._until_others_are_followed()
+            if self._progress.stopping.is_set():
+                return
+            # What was taken in and not processed is read again.
+            inbox = self._hold.inbox
+            await self._hold.take_position([] if inbox is None else [inbox.stopped()])
+
+    async def _until_others_are_followed(self) -> None:
+        """Process what comes until the task is to stop, or what it follows has changed."""
+        following = self._hold.following
         async with self._intake.open():
             while not self._progress.stopping.is_set():
+                if following is not None and following.is_to_look() and await following.look():
+                    return
                 wait_ms = await self._fire() if self._agent.on_timer else FETCH_TIMEOUT_MS
                 fetched = await self._fetch(wait_ms)
                 if not fetched:
@@ -198,6 +212,8 @@ class Runner:
         metrics.COMMIT_SECONDS.labels(agent.name).observe(time.monotonic() - started)
         # Confirmed: only now does anything local change.
         hold.next = after
+        if hold.following is not None and tp in hold.following.next:
+            hold.following.next[tp] = stage.state.staged[hold.following.table][position_key(tp)]
         for table, rows in stage.state.staged.items():
             position = written.get((hold.changelogs[table], hold.partition))
             hold.tables[table].apply(rows, offsets, position)
@@ -252,6 +268,10 @@ class Runner:
         if tp is None or not done:
             return dict(self._hold.next)
         last: Any = records[done - 1]
+        if self._hold.following is not None and tp in self._hold.following.next:
+            rows = stage.state.staged[self._hold.following.table]
+            rows[position_key(tp)] = last.offset + 1
+            return dict(self._hold.next)
         offset = last.inbox_offset if tp.topic == self._agent.inbox else last.offset
         return {**self._hold.next, tp: offset + 1}
 
