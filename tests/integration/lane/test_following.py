@@ -114,7 +114,7 @@ async def test_topics_come_and_go_and_each_record_is_processed_once(followed: Fo
         await followed.send(one, 3, 5)
         await followed.all_told()
         followed.follow(other)
-        await until(lambda: _read(lane, other), LIMIT_S, "the other topic alone")
+        await until(lambda: _read(lane, other, 5), LIMIT_S, "the other topic alone")
         told = len(await followed.outputs())
         unread = Followed(followed._load, followed.topics)
         await unread.send(one, 3, 2)
@@ -127,15 +127,15 @@ async def test_topics_come_and_go_and_each_record_is_processed_once(followed: Fo
         assert [lane.task(number).hold for number in range(PARTITIONS)] == holds
 
 
-async def _read(lane: LocalLane, *topics: str) -> bool:
-    """Return whether the tasks follow these topics and no others."""
-    found = set()
+async def _read(lane: LocalLane, topic: str, partitions: int) -> bool:
+    """Return whether the tasks together follow all partitions of this topic, and nothing else."""
+    found: list[tuple[str, int]] = []
     for number in range(PARTITIONS):
         hold = lane.task(number).hold
         if hold is None or hold.following is None:
             return False
-        found |= {tp.topic for tp in hold.following.next}
-    return found == set(topics)
+        found += hold.following.next
+    return sorted(found) == [(topic, partition) for partition in range(partitions)]
 
 
 async def test_a_lost_task_goes_on_where_its_last_transaction_ended(followed: Followed) -> None:
@@ -161,7 +161,7 @@ async def test_a_topic_may_be_followed_from_its_end(followed: Followed) -> None:
     async with local_lane(followed._load, followed.agent()) as lane:
         await lane.becomes(RUNNING)
         followed.follow(one, start="latest")
-        await until(lambda: _read(lane, one), LIMIT_S, "the topic followed")
+        await until(lambda: _read(lane, one, 3), LIMIT_S, "the topic followed")
         await followed.send(one, 3, 3)
         await followed.all_told()
 
