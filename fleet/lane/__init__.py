@@ -46,13 +46,16 @@ from fleet.lane.effects import (
     Put,
     PutAll,
     SetTimer,
+    TickAgain,
 )
+from fleet.lane.following import Follow, Followed
 from fleet.lane.headers import select_headers, value_prefixes
 from fleet.lane.inbox import Redriven
 from fleet.lane.record import Chunk, Record
 from fleet.lane.repartition import Repartition
 from fleet.lane.state import State
 from fleet.lane.tables import LaneTable
+from fleet.lane.ticking import Tick
 from fleet.lane.timers import Timer
 from fleet.lane.worker import main
 
@@ -65,6 +68,8 @@ __all__ = [
     "Effect",
     "Emit",
     "FatalError",
+    "Follow",
+    "Followed",
     "Forward",
     "ForwardAll",
     "LaneAgent",
@@ -79,6 +84,8 @@ __all__ = [
     "Repartition",
     "SetTimer",
     "State",
+    "Tick",
+    "TickAgain",
     "Timer",
     "TransientError",
     "main",

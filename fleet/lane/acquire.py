@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.structs import TopicPartition
 
@@ -10,9 +10,10 @@ from fleet.lane.at_least_once import AtLeastOnce
 from fleet.lane.bounded import bounded
 from fleet.lane.clients import assign_at, discard, new_reader
 from fleet.lane.errors import Halted
-from fleet.lane.following import Following, position_key
+from fleet.lane.following import Following
 from fleet.lane.inbox import Inbox
 from fleet.lane.loader import COMMIT_MARKER, load
+from fleet.lane.state import State
 from fleet.lane.transaction import Transactor
 from fleet.lane.versions import committed_offsets
 
@@ -69,7 +70,9 @@ class Hold:
 
     def from_next(self, tp: TopicPartition, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
         """Drop records that are committed already (trap 2: the lane owns the position)."""
-        expected = self.next[tp] if tp in self.next else self._followed()[tp]
+        expected = self.next.get(tp)
+        if expected is None:
+            expected = self._followed()[tp]
         if records[0].offset >= expected:
             return records
         return [record for record in records if record.offset >= expected]
@@ -97,25 +100,40 @@ class Hold:
         return sum(self._lag(tp, offset) for tp, offset in self.reads().items())
 
     def _lag(self, tp: TopicPartition, offset: int) -> int:
-        end, position = self._end(tp), self._position(tp)
+        end, position = self._end(tp), self.position(tp)
         at = offset if position is None else max(position, offset)
         return max(0, (end or 0) - at)
 
     def _end(self, tp: TopicPartition) -> int | None:
         if self.inbox is not None and tp == self.inbox.tp:
             return self.inbox.end
-        end: int | None = self.reader.last_stable_offset(tp)
+        state = self._state(tp)
+        end: int | None = None if state is None else state.lso
         return end
 
-    def _position(self, tp: TopicPartition) -> int | None:
-        state = self.reader._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
-        position: int | None = state._position if state is not None else None  # noqa: SLF001
+    def _state(self, tp: TopicPartition) -> Any:
+        # Where what is followed changes, it is known here a moment before the reader has it.
+        return self.reader._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
+
+    def position(self, tp: TopicPartition) -> int | None:
+        """Return the offset that the reader gives next of a partition, None where it does not read it."""
+        state = self._state(tp)
+        position: int | None = None if state is None else state._position  # noqa: SLF001
         return position
+
+    def is_at_end(self, tp: TopicPartition) -> bool:
+        """Return whether the reader has given all of a partition, and no transaction is open on it."""
+        state, position = self._state(tp), self.position(tp)
+        return position is not None and state.highwater is not None and position >= state.highwater
+
+    def state(self) -> State:
+        """Return the state of the task as it is now."""
+        return State(self.tables, self.partition, self.agent.config(), self.context.config.clock())
 
     def look_at_inbox(self) -> None:
         """Read the inbox while something is in it."""
         if self.inbox is not None:
-            self.inbox.turn(self._position(self.inbox.tp))
+            self.inbox.turn(self.position(self.inbox.tp))
 
     def caught_up(self) -> bool:
         """Return whether the reader knows the last stable offset of every source and stands there."""
@@ -135,8 +153,12 @@ class Hold:
 
     def offsets_text(self) -> str:
         """Return the next offsets, as people read them."""
-        followed = [f"{position_key(tp)} {offset}" for tp, offset in self._followed().items()]
-        return ", ".join([*(f"{tp.topic} {offset}" for tp, offset in self.next.items()), *followed])
+        return ", ".join(f"{name} {offset}" for name, offset in self.named().items())
+
+    def named(self) -> dict[str, int]:
+        """Return the next offsets by topic, and by ``topic/partition`` of what is followed."""
+        followed = {} if self.following is None else self.following.named()
+        return {tp.topic: offset for tp, offset in self.next.items()} | followed
 
     def discard(self) -> None:
         """Close the stores; give up producer and reader in the background."""
@@ -173,7 +195,7 @@ async def acquire(hold: Hold) -> None:
         hold.inbox.end = ends[hold.inbox.tp]
         paused.append(hold.inbox.tp)
     if hold.following is not None:
-        await hold.following.look()
+        await hold.following.look(hold.state())
     await hold.take_position(paused)
     hold.ready = True
 

@@ -173,13 +173,11 @@ class LaneApp(faust.App):
                 **{**self._agent_defaults, "dead_letters": f"fleet.dead-letters.{name}", **options},
             )
             self.lane_topics.update(agent.sources)
+            # Nobody asks for their rows by key: the view answers that there are none.
             if agent.timers_table:
-                # Nobody asks for its rows by key: the view answers that there are none.
                 self.lane_table(agent.timers_table, partition_by=int, help=f"Timers of {name}")
             if agent.positions_table:
-                self.lane_table(
-                    agent.positions_table, partition_by=_no_partition, help=f"Positions of {name}"
-                )
+                self.lane_table(agent.positions_table, partition_by=int, help=f"Positions of {name}")
             self.lane.host.add(agent)
             source = self.topic(*agent.sources, key_type=bytes, value_type=bytes, value_serializer="raw")
             self.agent(source, name=name)(_shell(self, agent))
@@ -221,10 +219,6 @@ class LaneApp(faust.App):
         if self.lane.host.fatal is None:
             self.lane.host.fatal = error
             os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _no_partition(key: str) -> int:
-    raise KeyError(key)
 
 
 def _shell(app: LaneApp, agent: LaneAgent) -> Any:

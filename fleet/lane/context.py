@@ -9,6 +9,7 @@ from fleet.lane.errors import Halted, Lost
 
 if TYPE_CHECKING:
     from fleet.lane.agent import LaneAgent
+    from fleet.lane.background import Background
     from fleet.lane.config import LaneConfig
     from fleet.lane.membership import Membership
     from fleet.lane.store import Store
@@ -23,6 +24,7 @@ class LaneContext(Protocol):
     group: str
     version: Version
     topics: Topics
+    background: Background
 
     @property
     def generation(self) -> int:

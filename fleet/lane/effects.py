@@ -158,4 +158,14 @@ class CancelTimer(msgspec.Struct, frozen=True, gc=False):
     domain: Domain = "event"
 
 
-Effect: TypeAlias = Emit | Forward | ForwardAll | Put | PutAll | Delete | DeadLetter | SetTimer | CancelTimer
+class TickAgain(msgspec.Struct, frozen=True, gc=False):
+    """Call the agent's ``on_tick`` next, without waiting until it is due; records have a turn in between.
+
+    For a tick that has more to do than one transaction should hold, and for a chunk that gives the tick work.
+    It counts where there is something to commit with it only.
+    """
+
+
+Effect: TypeAlias = (
+    Emit | Forward | ForwardAll | Put | PutAll | Delete | DeadLetter | SetTimer | CancelTimer | TickAgain
+)

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fleet.errors import FatalError, TransientError
+from fleet.lane.background import Background
 from fleet.lane.bounded import background_done, in_background
 from fleet.lane.context import same_partitions
 from fleet.lane.expansion import ExpansionWatch
@@ -68,6 +69,7 @@ class LaneHost:
         self._assigned: dict[str, set[int]] = {}
         self._copied: dict[str, set[int]] = {}
         self._tasks = RunningTasks()
+        self.background = Background(self._tasks.has_work)
         self._generations = Generations(membership, config.progress_limit_s)
         self._served: set[str] = set()
         self._expansion = ExpansionWatch(self.topics, changelog)

@@ -58,6 +58,10 @@ class Intake:
             self._work.cancel()
             self._progress.waiting = 0
 
+    def __contains__(self, tp: object) -> bool:
+        """Return whether records of a partition are in here."""
+        return tp in self._records
+
     async def take(self, wait_ms: int) -> dict[TopicPartition, list[ConsumerRecord]]:
         """Return the records that are there, in order; wait for the first of them for `wait_ms` at most.
 

@@ -5,33 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import OffsetOutOfRangeError
 
 from fleet.errors import FatalError, TransientError
-from fleet.lane import building, metrics, staging
+from fleet.lane import building, computing, metrics
 from fleet.lane.errors import Halted, Lost, NotAuthorized
-from fleet.lane.firing import Firing
-from fleet.lane.following import position_key
 from fleet.lane.inbox import redriven
 from fleet.lane.intake import FETCH_TIMEOUT_MS, Intake
 from fleet.lane.pace import Pace
 from fleet.lane.progress import Progress, Status
 from fleet.lane.state import State
+from fleet.lane.ticking import Ticks
 from fleet.lane.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from aiokafka import ConsumerRecord
     from aiokafka.structs import TopicPartition
 
     from fleet.lane.acquire import Hold
     from fleet.lane.batches import Batches
+    from fleet.lane.computing import Compute
     from fleet.lane.dead_letter_limit import DeadLetterWatch
-    from fleet.lane.effects import Effect
+    from fleet.lane.staging import Stage
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +68,14 @@ class Runner:
         pace = self._pace = Pace(hold.agent)
         self._intake = Intake(hold.reader, progress, lambda: pace.records, hold.agent.max_fetch_bytes)
         self._labels = (hold.agent.name, str(hold.partition))
+        self._records, self._clocked = computing.of_records(hold), computing.of_the_clock(hold)
+        self._in_hand: Collection[TopicPartition] = ()
+        has_ticks = hold.agent.on_tick is not None or hold.following is not None
+        self._ticks = Ticks(hold, self) if has_ticks else None
+
+    def __contains__(self, tp: object) -> bool:
+        """Return whether records of a partition are fetched, and not processed."""
+        return tp in self._in_hand or tp in self._intake
 
     async def run(self) -> None:
         """Process what comes until the task is to stop.
@@ -83,22 +90,46 @@ class Runner:
             # What was taken in and not processed is read again.
             inbox = self._hold.inbox
             await self._hold.take_position([] if inbox is None else [inbox.stopped()])
+            if self._ticks is not None:
+                self._ticks.at_once()
 
     async def _until_others_are_followed(self) -> None:
         """Process what comes until the task is to stop, or what it follows has changed."""
-        following = self._hold.following
+        hold, ticks = self._hold, self._ticks
         async with self._intake.open():
             while not self._progress.stopping.is_set():
-                if following is not None and following.is_to_look() and await following.look():
+                if hold.following is not None and await hold.following.is_other(hold.state(), self):
                     return
                 wait_ms = await self._fire() if self._agent.on_timer else FETCH_TIMEOUT_MS
-                fetched = await self._fetch(wait_ms)
+                if ticks is not None:
+                    wait_ms = await self._tick(ticks, wait_ms)
+                self._in_hand = fetched = await self._fetch(wait_ms)
                 if not fetched:
                     self._nothing_came()
                 for tp, records in fetched.items():
-                    if waiting := self._hold.from_next(tp, records):
+                    if waiting := hold.from_next(tp, records):
                         await self._process(tp, self._seen(tp, waiting))
-                self._hold.look_at_inbox()
+                self._in_hand = ()
+                hold.look_at_inbox()
+
+    async def _tick(self, ticks: Ticks, wait_ms: int) -> int:
+        """Do what is due between chunks; return for how long to wait for records, `wait_ms` at most."""
+        progress = self._progress
+        while ticks.is_due() and not progress.stopping.is_set():
+            ticks.begins()
+            try:
+                await self._turn(None, [], ticks.compute)
+            except TransientError as error:
+                ticks.at_once()
+                await self._wait_out(error)
+                continue
+            if progress.status is Status.PAUSED:
+                self._goes_on()
+            if not self._hold.lag():
+                # Records that wait are what the watchdog is to see getting on.
+                progress.moved()
+            break
+        return int(max(SHORT_WAIT_MS, min(wait_ms, ticks.left_s() * 1000)))
 
     def _seen(self, tp: TopicPartition, records: list[Any]) -> list[Any]:
         """Return records as the agent is to see them."""
@@ -115,22 +146,18 @@ class Runner:
         """
         clock_done = False
         while not self._progress.stopping.is_set():
-            state = self._new_state()
+            state = self._hold.state()
             timers = Timers(self._agent.timers_table, "", state)
             if timers.due("event", timers.time_ms):
-                await self._chunk(None, [])
+                await self._chunk(None, [], self._records)
             elif not clock_done and timers.due("wall", state.now_ms):
-                await self._chunk(None, [], wall=True)
+                await self._chunk(None, [], self._clocked)
                 clock_done = True
             else:
                 first = timers.first("wall")
                 left_ms = FETCH_TIMEOUT_MS if first is None else first.at_ms - state.now_ms
                 return min(FETCH_TIMEOUT_MS, max(SHORT_WAIT_MS, left_ms))
         return SHORT_WAIT_MS
-
-    def _new_state(self) -> State:
-        hold, now_ms = self._hold, self._context.config.clock()
-        return State(hold.tables, hold.partition, self._agent.config(), now_ms)
 
     async def _fetch(self, wait_ms: int) -> dict[TopicPartition, list[ConsumerRecord]]:
         try:
@@ -149,17 +176,17 @@ class Runner:
             self._progress.in_hand = len(records)
             chunk = self._pace.cut(records)
             try:
-                done = await self._chunk(tp, chunk)
+                done = await self._chunk(tp, chunk, self._records)
             except TooLargeError:
                 self._pace.too_large(chunk)
                 await asyncio.sleep(0)
             else:
                 records = records[done:]
+                if self._ticks is not None:
+                    await self._tick(self._ticks, 0)
         self._progress.in_hand = 0
 
-    async def _chunk(
-        self, tp: TopicPartition | None, records: list[ConsumerRecord], *, wall: bool = False
-    ) -> int:
+    async def _chunk(self, tp: TopicPartition | None, records: list[ConsumerRecord], compute: Compute) -> int:
         """Make `records`, or timers alone, one transaction; return how many records are done."""
         progress = self._progress
         # Not held up by a rebalance: where the partition goes elsewhere, its new owner's fence decides
@@ -167,19 +194,23 @@ class Runner:
         while not progress.stopping.is_set():
             # A try counts as getting on: what the watchdog is to see is one that hangs.
             progress.moved()
-            progress.busy = True
             try:
-                try:
-                    done = await self._transact(tp, records, wall=wall)
-                finally:
-                    progress.busy = False
+                done = await self._turn(tp, records, compute)
             except TransientError as error:
                 await self._wait_out(error)
             else:
+                progress.moved()
                 if progress.status is not Status.RUNNING:
                     self._goes_on()
                 return done
         return 0
+
+    async def _turn(self, tp: TopicPartition | None, records: list[ConsumerRecord], compute: Compute) -> int:
+        """Try a chunk, once the agent's turn has come."""
+        if not self._agent.background:
+            return await self._transact(tp, records, compute)
+        async with self._context.background.turn(self._progress):
+            return 0 if self._progress.stopping.is_set() else await self._transact(tp, records, compute)
 
     async def _wait_out(self, error: TransientError) -> None:
         metrics.PAUSES.labels(*self._labels).inc()
@@ -191,12 +222,30 @@ class Runner:
         self._progress.tell(Status.RUNNING)
         log.info("%s goes on from %s", self._progress.name, self._hold.offsets_text())
 
-    async def _transact(self, tp: TopicPartition | None, records: list[ConsumerRecord], *, wall: bool) -> int:
-        agent, hold = self._agent, self._hold
-        if records:
-            await self._prepare(records)
-        stage, batches, after = await self._staged(tp, records, wall=wall)
-        offsets = _by_topic(after)
+    async def _transact(
+        self, tp: TopicPartition | None, records: list[ConsumerRecord], compute: Compute
+    ) -> int:
+        self._progress.busy = True
+        try:
+            if records or self._agent.on_tick is not None:
+                await self._prepare(records)
+            staged = await self._staged(tp, records, compute)
+            if staged is None:
+                return 0
+            stage, batches, after = staged
+            return await self._commit(tp, records, stage, batches, after)
+        finally:
+            self._progress.busy = False
+
+    async def _commit(
+        self,
+        tp: TopicPartition | None,
+        records: list[ConsumerRecord],
+        stage: Stage,
+        batches: Batches,
+        after: dict[TopicPartition, int],
+    ) -> int:
+        agent, hold, offsets = self._agent, self._hold, _by_topic(after)
         if stage.left:
             records = records[: -stage.left]
         if (failure := hold.failed()) is not None:
@@ -212,13 +261,14 @@ class Runner:
         metrics.COMMIT_SECONDS.labels(agent.name).observe(time.monotonic() - started)
         # Confirmed: only now does anything local change.
         hold.next = after
-        if hold.following is not None and tp in hold.following.next:
-            hold.following.next[tp] = stage.state.staged[hold.following.table][position_key(tp)]
+        if hold.following is not None:
+            hold.following.committed(stage.state, tp)
         for table, rows in stage.state.staged.items():
             position = written.get((hold.changelogs[table], hold.partition))
             hold.tables[table].apply(rows, offsets, position)
         self._letters.committed(records, stage.dead_letters)
-        self._progress.moved()
+        if stage.tick_again and self._ticks is not None:
+            self._ticks.at_once()
         self._count(stage, len(records))
         return len(records)
 
@@ -234,26 +284,32 @@ class Runner:
             ) from error
 
     async def _staged(
-        self, tp: TopicPartition | None, records: list[ConsumerRecord], *, wall: bool
-    ) -> tuple[staging.Stage, Batches, dict[TopicPartition, int]]:
+        self, tp: TopicPartition | None, records: list[ConsumerRecord], compute: Compute
+    ) -> tuple[Stage, Batches, dict[TopicPartition, int]] | None:
         """Compute a chunk, and learn what it takes; return it with the next source offsets after it.
+
+        None for a tick that does nothing.
 
         Raises:
             TooLargeError: It is to be cut.
         """
-        started = self._clock()
+        hold, topics, started = self._hold, self._context.topics, self._clock()
         now_ms, config = self._context.config.clock(), self._agent.config()
-        compute = partial(self._computed, records, now_ms, config, wall=wall)
-        topics, changelogs = self._context.topics, self._hold.changelogs
-        stage = compute(None)
+
+        def new_state() -> State:
+            return State(hold.tables, hold.partition, config, now_ms)
+
+        stage = compute(records, new_state, None)
         after = self._after(tp, records, stage)
+        if tp is None and stage.is_empty():
+            return None
         try:
-            batches = await building.build(self._agent, stage, topics, changelogs, _by_topic(after))
+            batches = await building.build(self._agent, stage, topics, hold.changelogs, _by_topic(after))
         except building.RowRefusedError as refused:
             log.warning("%s: %s", self._progress.name, refused)
-            stage = compute(building.row_check(topics, changelogs))
+            stage = compute(records, new_state, building.row_check(topics, hold.changelogs))
             after = self._after(tp, records, stage)
-            batches = await building.build(self._agent, stage, topics, changelogs, _by_topic(after))
+            batches = await building.build(self._agent, stage, topics, hold.changelogs, _by_topic(after))
         size_bytes = batches.size_bytes()
         if size_bytes > self._agent.max_chunk_bytes and len(records) > 1:
             raise TooLargeError
@@ -262,42 +318,18 @@ class Runner:
         return stage, batches, after
 
     def _after(
-        self, tp: TopicPartition | None, records: list[ConsumerRecord], stage: staging.Stage
+        self, tp: TopicPartition | None, records: list[ConsumerRecord], stage: Stage
     ) -> dict[TopicPartition, int]:
-        done = len(records) - stage.left
-        if tp is None or not done:
-            return dict(self._hold.next)
-        last: Any = records[done - 1]
-        if self._hold.following is not None and tp in self._hold.following.next:
-            rows = stage.state.staged[self._hold.following.table]
-            rows[position_key(tp)] = last.offset + 1
-            return dict(self._hold.next)
+        hold, done = self._hold, len(records) - stage.left
+        last: Any = records[done - 1] if done else None
+        if hold.following is not None:
+            hold.following.stage(stage.state, tp, last)
+        if tp is None or last is None or tp not in hold.next:
+            return dict(hold.next)
         offset = last.inbox_offset if tp.topic == self._agent.inbox else last.offset
-        return {**self._hold.next, tp: offset + 1}
+        return {**hold.next, tp: offset + 1}
 
-    def _computed(
-        self,
-        records: list[ConsumerRecord],
-        now_ms: int,
-        config: Any,
-        check: Callable[[Effect], None] | None,
-        *,
-        wall: bool,
-    ) -> staging.Stage:
-        agent, hold = self._agent, self._hold
-
-        def new_state() -> State:
-            return State(hold.tables, hold.partition, config, now_ms)
-
-        if agent.on_timer is not None:
-            topic = hold.changelogs[agent.timers_table]
-            firing = Firing(agent, new_state(), topic, check or staging.any_effect)
-            return firing.wall() if wall else firing.records(records)
-        if check is None:
-            return staging.run(agent, records, new_state)
-        return staging.isolate(agent, records, new_state, check)
-
-    def _count(self, stage: staging.Stage, records: int) -> None:
+    def _count(self, stage: Stage, records: int) -> None:
         metrics.RECORDS.labels(*self._labels).inc(records)
         metrics.OUTPUTS.labels(*self._labels).inc(stage.count())
         metrics.TRANSACTIONS.labels(*self._labels).inc()

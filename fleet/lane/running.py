@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fleet.lane.progress import Status
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -85,6 +87,14 @@ class RunningTasks:
             if task.hold is not None and task.hold.ready and table in task.hold.tables
         }
 
+    def has_work(self) -> bool:
+        """Return whether a task that runs, of an agent that is not in the background, has work."""
+        return any(
+            task.is_at_work()
+            for task in self._tasks.values()
+            if not task.agent.background and task.status is Status.RUNNING
+        )
+
     def with_inbox(self) -> list[Hold]:
         """Return the holds, ready ones, that have an inbox."""
         holds = [task.hold for task in self]
@@ -98,7 +108,7 @@ class RunningTasks:
                 "partition": task.partition,
                 "status": task.status.value,
                 "reason": task.reason,
-                "next": {} if task.hold is None else {tp.topic: at for tp, at in task.hold.next.items()},
+                "next": {} if task.hold is None else task.hold.named(),
                 "lag": task.lag(),
                 "rows": 0 if task.hold is None else task.hold.rows(),
                 "loaded": 0 if task.hold is None else task.hold.loaded,

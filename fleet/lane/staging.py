@@ -18,6 +18,7 @@ from fleet.lane.effects import (
     Put,
     PutAll,
     SetTimer,
+    TickAgain,
 )
 from fleet.lane.errors import Lost
 from fleet.lane.state import State
@@ -45,10 +46,12 @@ class Stage:
     Attributes:
         state: With what it wrote.
         left: Records at the end of the chunk that are left to the next one.
+        tick_again: Whether the agent asks for a tick at once.
     """
 
     state: State
     left: int = 0
+    tick_again: bool = False
     emits: list[Output | ForwardAll] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
@@ -64,6 +67,10 @@ class Stage:
         """Return how many there are."""
         return sum(len(emit.causes) if isinstance(emit, ForwardAll) else 1 for emit in self.emits)
 
+    def is_empty(self) -> bool:
+        """Return whether there is nothing to commit."""
+        return not (self.emits or self.dead_letters or any(self.state.staged.values()))
+
     def take(self, effects: Iterable[Effect]) -> None:
         """Stage each effect as it is yielded, so that the function reads its own writes."""
         emits, staged = self.emits, self.state.staged
@@ -78,6 +85,8 @@ class Stage:
                 staged[effect.table][effect.key] = DELETED
             elif isinstance(effect, DeadLetter):
                 self.dead_letters.append(effect)
+            elif isinstance(effect, TickAgain):
+                self.tick_again = True
             else:
                 if isinstance(effect, SetTimer | CancelTimer):
                     raise FatalError("the agent sets timers", hint="give it an on_timer")
@@ -135,7 +144,7 @@ def attempt(
 ) -> list[Effect]:
     """Return the effects of one record, all or none: a dead letter where they end in an error of its own."""
     try:
-        return _checked(effects, state, check)
+        return checked(effects, state, check)
     except (TransientError, FatalError, Lost):
         raise
     except PermanentError as error:
@@ -144,7 +153,7 @@ def attempt(
         return [DeadLetter(record, f"{step}_error", step, type(error).__name__)]
 
 
-def _checked(effects: Iterable[Effect], state: State, check: Callable[[Effect], None]) -> list[Effect]:
+def checked(effects: Iterable[Effect], state: State, check: Callable[[Effect], None]) -> list[Effect]:
     """Collect a record's effects whole, letting the function read its own writes meanwhile."""
     trial, collected = Stage(state), []
     undo: list[tuple[dict[str, Any], str, Any]] = []

@@ -145,6 +145,11 @@ class Task:
         metrics.LAG.labels(self.agent.name, str(self.partition)).set(lag)
         return lag
 
+    def is_at_work(self) -> bool:
+        """Return whether a chunk is under way, or records wait for one."""
+        progress = self._progress
+        return progress.busy or self.lag() > 0
+
     def check_progress(self, limit_s: float) -> None:
         """Lose the hold if records wait or a chunk is in hand, and nothing came of it for long (trap 6).
 

@@ -81,10 +81,15 @@ class Topics:
         if admin is not None:
             await admin.close()
 
-    def forget(self, topics: Iterable[str] | None = None) -> None:
-        """Ask the cluster about `topics`, by default all, again at the next use, e.g. after a loss."""
+    def forget(self, topics: Iterable[str] | None = None, *, older_than_s: float = 0.0) -> None:
+        """Ask the cluster about `topics`, by default all, again at the next use, e.g. after a loss.
+
+        Those only of which it was asked longer than `older_than_s` ago.
+        """
+        young = time.monotonic() + REMEMBERED_S - older_than_s
         for topic in list(self._expires if topics is None else topics):
-            self._expires.pop(topic, None)
+            if not older_than_s or self._expires.get(topic, young) < young:
+                self._expires.pop(topic, None)
 
     def get(self, topic: str) -> TopicInfo | None:
         """Return what `ensure` learnt of `topic`; None where it does not exist, or may not be used."""

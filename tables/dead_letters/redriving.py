@@ -99,12 +99,14 @@ class Sorter:
         inbox = f"{INBOX_PREFIX}{letter.agent}"
         partitions = (await self._topics.require([inbox], by="redrive"))[inbox]
         content = await self.content(record, letter)
-        if letter.source_partition is None or not 0 <= letter.source_partition < partitions:
-            message = f"{letter.id.name} does not say which partition of {inbox} it belongs to"
+        if letter.source_partition is None:
+            message = f"{letter.id.name} does not say which partition of its source it is of"
             raise PermanentError(message, reason="source_unknown", hint="publish the record anew")
         own = dict(record.headers)
         is_rekeyed = REKEYED in own and content.key is not None
-        partition = partition_of(content.key or b"", partitions) if is_rekeyed else letter.source_partition
+        # What an agent follows beside its sources may have more partitions than these and its inbox.
+        first = letter.source_partition % partitions
+        partition = partition_of(content.key or b"", partitions) if is_rekeyed else first
         headers = [
             *content.headers,
             *(each for each in record.headers if each[0].startswith(PREFIX) and each[0] not in REPLACED),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pytest
 from aiokafka.admin import NewPartitions
 
-from fleet.lane import Emit, LaneAgent
+from fleet.lane import Emit, Follow, LaneAgent
 from fleet.lane.errors import Lost
 from fleet.lane.following import slot_of
 from tests.support.lane_host import local_lane
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fleet.lane import Chunk, Effect, State
-    from fleet.lane.following import Start
     from tests.support.lane_host import LocalLane
     from tests.support.lane_kafka import Cluster
+
+Start: TypeAlias = Literal["earliest", "latest"] | int
 
 pytestmark = pytest.mark.stack
 
@@ -32,19 +33,19 @@ class Followed:
     """Topics to follow, and what is written to them.
 
     Attributes:
-        wanted: What the agent is to follow; another object with each change.
+        wanted: What the agent is to follow.
         sent: Every record, as its output names it.
     """
 
     def __init__(self, load: Load, topics: list[str]) -> None:
-        self.wanted: dict[str, Start] = {}
+        self.wanted: tuple[Follow, ...] = ()
         self.sent: list[str] = []
         self.topics = topics
         self._load = load
 
-    def follow(self, *topics: str, start: Start = "earliest") -> None:
+    def follow(self, *topics: str, start: Start = "earliest", token: str = "") -> None:
         """Follow these topics, and no others."""
-        self.wanted = dict.fromkeys(topics, start)
+        self.wanted = tuple(Follow(topic, start, token=token) for topic in topics)
 
     def agent(self) -> LaneAgent:
         """Return an agent that tells of each record where it was."""
@@ -58,7 +59,7 @@ class Followed:
         return LaneAgent(
             name="follower",
             sources=(self._load.source,),
-            follows=lambda: self.wanted,
+            follows=lambda _state: self.wanted,
             process=process,
             dead_letters=f"{self._load.source}-dead",
             dead_letter_limit=None,
@@ -101,7 +102,7 @@ async def followed(cluster: Cluster, unique: Callable[[str], str]) -> Followed:
 
 
 async def test_topics_come_and_go_and_each_record_is_processed_once(followed: Followed) -> None:
-    """What config names is read by the tasks that run already, all partitions, and no longer afterwards."""
+    """What config names is read by the tasks that run already, all partitions, and forgotten afterwards."""
     one, other = followed.topics
     async with local_lane(followed._load, followed.agent()) as lane:
         await lane.becomes(RUNNING)
@@ -114,28 +115,29 @@ async def test_topics_come_and_go_and_each_record_is_processed_once(followed: Fo
         await followed.send(one, 3, 5)
         await followed.all_told()
         followed.follow(other)
-        await until(lambda: _read(lane, other, 5), LIMIT_S, "the other topic alone")
+        await until(lambda: _read(lane, {other: 5}), LIMIT_S, "the other topic alone")
         told = len(await followed.outputs())
         unread = Followed(followed._load, followed.topics)
         await unread.send(one, 3, 2)
         await followed.send(other, 5, 2)
         await followed.all_told()
         assert len(await followed.outputs()) == told + 10
-        followed.sent += unread.sent
-        followed.follow(one, other)
+        followed.follow(one, other, start="latest")
+        await until(lambda: _read(lane, {one: 3, other: 5}), LIMIT_S, "both again")
+        await followed.send(one, 3, 1)
         await followed.all_told()
         assert [lane.task(number).hold for number in range(PARTITIONS)] == holds
 
 
-async def _read(lane: LocalLane, topic: str, partitions: int) -> bool:
-    """Return whether the tasks together follow all partitions of this topic, and nothing else."""
+async def _read(lane: LocalLane, topics: dict[str, int]) -> bool:
+    """Return whether the tasks together follow all partitions of these topics, and nothing else."""
     found: list[tuple[str, int]] = []
     for number in range(PARTITIONS):
         hold = lane.task(number).hold
         if hold is None or hold.following is None:
             return False
         found += hold.following.next
-    return sorted(found) == [(topic, partition) for partition in range(partitions)]
+    return set(found) == {(topic, number) for topic, count in topics.items() for number in range(count)}
 
 
 async def test_a_lost_task_goes_on_where_its_last_transaction_ended(followed: Followed) -> None:
@@ -161,7 +163,7 @@ async def test_a_topic_may_be_followed_from_its_end(followed: Followed) -> None:
     async with local_lane(followed._load, followed.agent()) as lane:
         await lane.becomes(RUNNING)
         followed.follow(one, start="latest")
-        await until(lambda: _read(lane, one, 3), LIMIT_S, "the topic followed")
+        await until(lambda: _read(lane, {one: 3}), LIMIT_S, "the topic followed")
         await followed.send(one, 3, 3)
         await followed.all_told()
 
