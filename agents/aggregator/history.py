@@ -59,7 +59,7 @@ class History:
 
     async def prepare(self, chunk: Chunk) -> None:
         """Look up the chunk's schemas, and wait for the definitions that builds which began are of."""
-        if chunk[0].topic == self._begun:
+        if chunk and chunk[0].topic == self._begun:
             require_plan(chunk, self._plan().offset)
         else:
             await self._codec.ensure(schema_ids(record.value for record in chunk))

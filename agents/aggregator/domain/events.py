@@ -44,8 +44,14 @@ class Events:
         """Return the events at some places; these, where they are all."""
         if len(places) == len(self.offsets):
             return self
-        columns = self.offsets, self.published_ms, self.attributes, self.fields
-        return Events(self.topic, self.partition, *([each[place] for place in places] for each in columns))
+        return Events(
+            self.topic,
+            self.partition,
+            [self.offsets[place] for place in places],
+            [self.published_ms[place] for place in places],
+            [self.attributes[place] for place in places],
+            [self.fields[place] for place in places],
+        )
 
     def column(self, expression: Expression) -> tuple[list[Any], dict[int, EvaluationError]]:
         """Return the value of an expression for each event, and what is wrong where it fails, by place.
