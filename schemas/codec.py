@@ -227,6 +227,19 @@ class Codec:
         known[header] = projection
         return projection
 
+    def schema(self, schema_id: int) -> dict[str, Any]:
+        """Return the schema of an id that `ensure` has looked up, as fastavro parsed it.
+
+        Raises:
+            PermanentError: The id cannot be used.
+            TransientError: Nobody looked the id up yet.
+        """
+        try:
+            found: dict[str, Any] = self._schemas[schema_id][0]
+        except KeyError:
+            raise self._undecodable(schema_id) from None
+        return found
+
     def schema_id(self, subject: str) -> int:
         """Return the id that `encode` writes for a warmed subject."""
         return int.from_bytes(self._writers[subject][0][1:], "big")
