@@ -20,7 +20,7 @@ ROWS: Final = "aggregates"
 INDEX: Final = "aggregate-windows"
 """``<build>|<window>|<group>``: which rows there are, in the order in which they close and expire."""
 PENDING: Final = "aggregate-pending"
-"""``<due>|<key of the row>``: updates to be written."""
+"""``<due>|<key of the row>``: updates to be written, by the wall clock."""
 BUILDS: Final = "aggregate-builds"
 """``<partition>/<build>``: how far a build has got in a partition; without a build, the partition's own."""
 TABLES: Final = (ROWS, INDEX, PENDING, BUILDS)
@@ -39,7 +39,7 @@ class Row(NamedTuple):
         states: State of each function of the build.
         size_bytes: What it counts towards the quota: its key and its states.
         told_ms: Wall clock when an update of it was written last, epoch milliseconds; 0 for never.
-        due_ms: When the pending update of it is due; 0 for none.
+        due_ms: When an update of it is due that was put off, or was; 0 for never.
     """
 
     events: int
@@ -121,6 +121,16 @@ class RowKey(NamedTuple):
     group: str
     window: Window
 
+    @property
+    def in_rows(self) -> str:
+        """Key in `ROWS`."""
+        return row_key(self.build, self.group, self.window)
+
+    @property
+    def in_index(self) -> str:
+        """Key in `INDEX`."""
+        return index_key(self.build, self.window, self.group)
+
 
 def row_key(build: str, group: str, window: Window) -> str:
     """Return the key of a row: no key of one group begins another's, whatever the group's text holds."""
@@ -145,6 +155,11 @@ def window_prefix(build: str, window: Window) -> str:
 def build_prefix(build: str) -> str:
     """Return what the keys of a build's rows begin with, in the index too."""
     return f"{build}|"
+
+
+def build_end(build: str) -> str:
+    """Return the least text after all that begin with `build_prefix`."""
+    return f"{build}}}"
 
 
 def window_key(window: Window) -> str:

@@ -29,6 +29,14 @@ class Sessions(Windows):
         """Return the session of one event alone; `merge_sessions` joins it to others."""
         return (Window(time_ms, time_ms + self.gap_ms),)
 
+    def closes_at(self, window: Window) -> int:
+        """Return the watermark from which on no event that is let in can join a session.
+
+        An event is let in while the session that it makes alone has not ended, with the grace; the last that
+        could join begins just before the end of `window`, and ends `gap_ms` later.
+        """
+        return super().closes_at(Window(window.start_ms, window.end_ms + self.gap_ms))
+
     def by_window(self, times_ms: Sequence[int]) -> ByWindow:
         """Return the sessions that some events make, and which events are in which."""
         runs: list[list[int]] = []

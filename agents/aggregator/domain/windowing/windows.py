@@ -34,7 +34,7 @@ class Windows(ABC):
 
     def closes_at(self, window: Window) -> int:
         """Return the watermark from which on no more events are let in; `MAX_MS` for never."""
-        return MAX_MS if window.end_ms == MAX_MS else window.end_ms + self.grace_ms
+        return MAX_MS if window.end_ms >= MAX_MS else window.end_ms + self.grace_ms
 
 
 class Unwindowed(Windows):
