@@ -19,7 +19,9 @@ GATEWAY_VIEWS = {
     "/health/ready": "whether broker, registry and all workers are ready",
     "/metrics": "Prometheus metrics of the gateway",
     "/v1/routes": "the routing rules, with an API key (<code>eventfleet keys create</code>)",
+    "/v1/aggregations": "the aggregations, their versions and builds, with an API key",
     "/v1/audit/routes": "who changed which rule, with an auditor's key",
+    "/v1/audit/aggregations": "who changed which aggregation, with an auditor's key",
 }
 
 

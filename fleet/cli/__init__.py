@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from fleet.cli import dead_letters_acting, keys, routes, routes_dry_run, routes_explain, run, state
+from fleet.cli import (
+    aggregations,
+    dead_letters_acting,
+    keys,
+    routes,
+    routes_dry_run,
+    routes_explain,
+    run,
+    state,
+)
 from fleet.cli.people import for_people
 from fleet.lane.worker import main as worker_main
 from schemas.cli import app as topics
@@ -24,6 +33,7 @@ app = typer.Typer(
 app.add_typer(stack, name="stack", help="The embedded Kafka and schema registry.")
 app.add_typer(topics, name="topics", help="The catalogue of topics and schemas.")
 app.add_typer(routes.app, name="routes", help="The routing rules.")
+app.add_typer(aggregations.app, name="aggregations", help="The aggregations and their builds.")
 routes.app.command("dry-run")(routes_dry_run.dry_run)
 routes.app.command("explain")(routes_explain.explain)
 app.add_typer(keys.app, name="keys", help="API keys: who may use the HTTP API.")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from typing import Final
 
 from fleet.settings import Settings
 from tests.support.stack import ROOT, environment
+
+LIMIT_S: Final = 60.0
 
 
 def eventfleet(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
@@ -21,3 +25,10 @@ def eventfleet(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+async def said(settings: Settings, *arguments: str) -> tuple[int, str]:
+    """Run a command; return its exit code and all it said."""
+    process = eventfleet(settings, *arguments)
+    out, err = await asyncio.to_thread(process.communicate, timeout=LIMIT_S)
+    return process.returncode, out + err

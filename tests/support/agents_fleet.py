@@ -13,7 +13,6 @@ from typing import Any
 
 import orjson
 
-from fleet.cli.routes import TOPIC as RULES_TOPIC
 from fleet.cli.run import RULES
 from fleet.lane.config import LaneConfig
 from fleet.settings import Settings
@@ -21,6 +20,7 @@ from schemas.catalogue import load_catalogue
 from schemas.cli import apply_catalogue
 from schemas.codec import Codec
 from schemas.registry import Registry
+from tables.routes.kind import TOPIC as RULES_TOPIC
 from tests.support.agents_cli import eventfleet
 from tests.support.agents_proxy import TcpProxy
 from tests.support.agents_views import Answer, ask, running

@@ -32,6 +32,21 @@ def a_rule(name: str, **fields: Any) -> dict[str, Any]:
     return {**plain, "condition": "event.total_charge > 10", "state": "active", **fields}
 
 
+def an_aggregation(name: str, **fields: Any) -> dict[str, Any]:
+    """Return an aggregation as a team writes it; its change topic is its own."""
+    return {
+        "name": name,
+        "owner": "finance",
+        "sources": ["canonical.claim"],
+        "group_by": {"payer": "event.payer.id"},
+        "windows": {"kind": "tumbling", "size_ms": 60_000},
+        "functions": [{"as": "total", "function": "sum", "of": "event.total_charge"}],
+        "output": {"topic": f"finance.{name}", "mode": "both"},
+        "state": "active",
+        **fields,
+    }
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the API answered."""

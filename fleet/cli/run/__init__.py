@@ -10,9 +10,10 @@ from typing import Annotated
 import orjson
 import typer
 
+from fleet.cli import routes
+from fleet.cli.definitions import what_became
 from fleet.cli.keys import opened
 from fleet.cli.people import cli_actor, for_people, new_console
-from fleet.cli.routes import apply_rules, load, what_became
 from fleet.cli.run.demonstration import demonstrate
 from fleet.cli.run.outcome import Outcome
 from fleet.cli.run.processes import Fleet
@@ -67,7 +68,7 @@ async def _set_up(config: Settings) -> str:
     if found.refusals:
         raise FatalError(str(found.refusals[0]), hint="see `eventfleet topics plan`")
     console.print(f"Topics and schemas ready: {len(catalogue.topics)} topics")
-    steps = await apply_rules(load(RULES), config)
+    steps = await routes.COMMANDS.write(routes.COMMANDS.load(RULES), config)
     console.print("Routing rules: " + ", ".join(f"{step.name} {what_became(step)}" for step in steps))
     async with opened(config) as keys:
         # Of one id, so that each run replaces the key of the one before.

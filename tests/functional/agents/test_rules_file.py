@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.cli.routes import load
+from fleet.cli.routes import COMMANDS
 from fleet.cli.run import RULES
 from fleet.errors import EventfleetError
 
@@ -51,7 +51,7 @@ def test_a_file_is_refused_in_one_line(content: bytes, part: str, tmp_path: Path
     path = tmp_path / "rules.yaml"
     path.write_bytes(content)
     with pytest.raises(EventfleetError) as caught:
-        load(path)
+        COMMANDS.load(path)
     line = str(caught.value)
     assert part in line
     assert "\n" not in line
@@ -59,7 +59,7 @@ def test_a_file_is_refused_in_one_line(content: bytes, part: str, tmp_path: Path
 
 def test_the_rules_of_the_demonstration_load() -> None:
     """The file that ``eventfleet run`` applies holds three rules."""
-    assert [each["name"] for each in load(RULES)] == [
+    assert [each["name"] for each in COMMANDS.load(RULES)] == [
         "high-value-claims",
         "office-claims",
         "watchlist-claims",

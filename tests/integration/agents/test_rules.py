@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from fleet.cli.routes import TOPIC as RULES_TOPIC
+from tables.routes.kind import TOPIC as RULES_TOPIC
 from tests.support.agents_claims import a_claim
 from tests.support.agents_fleet import CANONICAL, SUBJECT, Fleet, apply_rules
 from tests.support.agents_mark import Mark

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
+import orjson
 import pytest
 import pytest_asyncio
 
 from api.services import Services
 from fleet.settings import Settings
 from schemas.registry import Registry
+from tables.aggregations.acting import pause_over_quota
 from tables.aggregations.errors import AggregationError
 from tables.definitions import Definitions
 from tables.kinds import Filter
-from tests.support.api import ADMIN
+from tests.support.api import ADMIN, an_aggregation
 
 MAX_OF_CHARGE = [{"as": "total", "function": "max", "of": "event.total_charge"}]
 
@@ -25,21 +26,6 @@ async def aggregations(stack_settings: Settings) -> AsyncIterator[Definitions]:
     services = Services.of(stack_settings)
     yield services.aggregations
     await services.close()
-
-
-def an_aggregation(name: str, **fields: Any) -> dict[str, Any]:
-    """Return a definition as a person writes it; its change topic is its own."""
-    return {
-        "name": name,
-        "owner": "finance",
-        "sources": ["canonical.claim"],
-        "group_by": {"payer": "event.payer.id"},
-        "windows": {"kind": "tumbling", "size_ms": 60_000},
-        "functions": [{"as": "total", "function": "sum", "of": "event.total_charge"}],
-        "output": {"topic": f"finance.{name}", "mode": "both"},
-        "state": "active",
-        **fields,
-    }
 
 
 async def test_what_the_platform_sets_is_in_the_row(
@@ -113,3 +99,28 @@ async def test_names_of_paths_are_taken(aggregations: Definitions, name: str) ->
     """The HTTP API needs them."""
     with pytest.raises(AggregationError, match=f"name: '{name}' is taken"):
         await aggregations.create(an_aggregation(name), ADMIN)
+
+
+async def test_one_over_quota_is_paused_once(aggregations: Definitions) -> None:
+    """By the platform, with why, whichever worker is first; once it is resumed, why is gone."""
+    await aggregations.create(an_aggregation("a9"), ADMIN)
+    paused = [await pause_over_quota(aggregations, "a9", 1, "too many keys") for _ in range(2)]
+    assert paused == [True, False]
+    found = await aggregations.get("a9")
+    assert (found["version"], found["state"], found["paused_because"]) == (2, "paused", "too many keys")
+    assert [each["number"] for each in found["builds"]] == [1]
+    (_, record) = [orjson.loads(each.value or b"") async for each in aggregations.log.records("a9")]
+    assert (record["action"], record["actor"]["id"]) == ("pause", "platform:aggregator")
+    assert record["reason"] == "too many keys"
+    resumed = await aggregations.resume("a9", 2, ADMIN)
+    assert (resumed["paused_because"], resumed["builds"]) == ("", found["builds"])
+
+
+async def test_what_is_gone_is_not_paused(aggregations: Definitions) -> None:
+    """A build that was discarded, an aggregation that was deleted, or one that never was."""
+    await aggregations.create(an_aggregation("a10"), ADMIN)
+    assert not await pause_over_quota(aggregations, "a10", 7, "too many keys")
+    await aggregations.delete("a10", 1, ADMIN)
+    for name in ("a10", "nobody"):
+        assert not await pause_over_quota(aggregations, name, 1, "too many keys")
+    assert (await aggregations.get("a10"))["version"] == 2

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
 from fleet.settings import Settings
-from tests.support.agents_cli import eventfleet
+from tests.support.agents_cli import said as run
 from tests.support.api import Api, a_rule
-
-LIMIT_S = 60.0
-
-
-async def run(settings: Settings, *arguments: str) -> tuple[int, str]:
-    """Run a command; return its exit code and all it said."""
-    process = eventfleet(settings, *arguments)
-    out, err = await asyncio.to_thread(process.communicate, timeout=LIMIT_S)
-    return process.returncode, out + err
 
 
 async def test_a_rule_by_the_command_line(
