@@ -32,15 +32,23 @@ class _Strict(BaseModel):
 
 
 class Value(_Strict):
-    """What the value of a record is: Avro of a schema, JSON, or bytes that nobody interprets."""
+    """What the value of a record is: Avro, JSON, or bytes that nobody interprets.
+
+    Attributes:
+        kind: Which of them.
+        avsc: Name of the Avro schema, a file of the catalogue.
+        derived: What the Avro schema is derived from where it is no file: it is registered with that.
+    """
 
     kind: Literal["avro", "bytes", "json"]
     avsc: Annotated[Text | None, Field(alias="schema")] = None
+    derived: Literal["aggregation"] | None = None
 
     @model_validator(mode="after")
     def _schema_goes_with_avro(self) -> Self:
-        if (self.kind == "avro") != (self.avsc is not None):
-            message = "schema must be given for kind avro, and only for it"
+        given = [each for each in (self.avsc, self.derived) if each is not None]
+        if len(given) != (self.kind == "avro"):
+            message = "schema or derived must be given for kind avro, one of them, and only for it"
             raise ValueError(message)
         return self
 
@@ -116,8 +124,8 @@ class Topic(_Strict):
 
     @property
     def subject(self) -> str | None:
-        """Registry subject of the value, or None where the value is not Avro."""
-        return f"{self.name}-value" if self.value.kind == "avro" else None
+        """Registry subject that the catalogue registers; None where the value is not Avro of a file."""
+        return f"{self.name}-value" if self.value.avsc is not None else None
 
     def spec(self) -> TopicSpec:
         """Return what the cluster should have for this topic."""

@@ -69,7 +69,11 @@ def test_a_topic_of_bytes_has_no_subject(folder: Path) -> None:
         ({"partitions": "3"}, "partitions: Input should be a valid integer"),
         ({"classification": "secret"}, "classification: Input should be 'public', 'internal' or 'phi'"),
         ({"owner": ""}, "owner: String should have at least 1 character"),
-        ({"value": {"kind": "avro"}}, "value: schema must be given for kind avro, and only for it"),
+        ({"value": {"kind": "avro"}}, "value: schema or derived must be given for kind avro, one of them"),
+        (
+            {"value": {"kind": "avro", "schema": "x", "derived": "aggregation"}},
+            "value: schema or derived must be given for kind avro, one of them, and only for it",
+        ),
         ({"value": {"kind": "avro", "schema": "none"}}, "value.schema: no file avro/none.avsc"),
         ({"retention": {"ms": -2}}, "retention.ms: Input should be greater than or equal to -1"),
         ({"retention": None}, "retention must be given for cleanup delete, and only for it"),
