@@ -87,7 +87,9 @@ class KnownEvents:
             if error.reason != UNKNOWN_SUBJECT:
                 raise
             await self._registry.require_compatible(subject, COMPATIBILITY)
-        return await self._registry.register(subject, schema)
+        registered = await self._registry.register(subject, schema)
+        self._schemas.pop(subject.removesuffix(_SUFFIX), None)
+        return registered
 
     async def _every_type(self) -> tuple[str, ...]:
         expires, types = self._types
