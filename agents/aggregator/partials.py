@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from fleet.lane.following import slot_of
-
 from agents.aggregator.aggregating import LETTER_BUILDS, Aggregating, Origin
 from agents.aggregator.domain.messages import Begun, Mark, Source, Standing, encode
 from agents.aggregator.domain.progress import (
@@ -17,6 +15,7 @@ from agents.aggregator.domain.progress import (
     source_progress,
 )
 from fleet.lane import Emit, Follow, Put, Redriven
+from fleet.lane.following import slot_of
 from schemas.codec import schema_ids
 
 if TYPE_CHECKING:
