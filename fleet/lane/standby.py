@@ -1,7 +1,8 @@
 """Standbys: copies of table partitions that other workers own, kept up with their changelogs.
 
 A copy is only ever given what is committed, so at a promotion its new owner, once it has fenced the
-old one, reads the rest of the changelog and no more. Nothing is answered or written from a copy.
+old one, reads the rest of the changelog and no more. Nothing is written from a copy; what is answered
+from one says how far it has got.
 """
 
 from __future__ import annotations
@@ -48,11 +49,13 @@ class Copy:
         table: Name of the table.
         store: Its committed rows, as far as they are read.
         lag: Changelog offsets not read yet; None while that is not known.
+        current_at_ms: When it last held all that was committed, epoch milliseconds; None before it first did.
     """
 
     table: str
     store: Store
     lag: int | None = None
+    current_at_ms: int | None = None
 
 
 class Standbys:
@@ -104,6 +107,10 @@ class Standbys:
         self._wanted.pop(tp, None)
         copy = self._forget(tp)
         return None if copy is None else copy.store
+
+    def copy(self, table: str, partition: int) -> Copy | None:
+        """Return the copy of a table partition, or None where there is none."""
+        return self._copies.get(self._tp(table, partition))
 
     async def stop(self) -> None:
         """Read no more, and close all copies."""
@@ -206,6 +213,7 @@ class Standbys:
             end, position = reader.last_stable_offset(tp), await reader.position(tp)
             if (copy := self._copies.get(tp)) is not None and end is not None:
                 copy.lag = max(0, end - position)
+                copy.current_at_ms = copy.current_at_ms if copy.lag else now_ms()
                 metrics.STANDBY_LAG.labels(copy.table, str(tp.partition)).set(copy.lag)
 
     def _apply(self, tp: TopicPartition, copy: Copy, records: list[Any], end: int | None) -> None:
