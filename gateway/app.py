@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api import Services, mount
 from api.problems import problems
-from gateway.forwarding import ROUTER_PATHS, Forwarding
+from gateway.forwarding import AGGREGATOR_PATHS, ROUTER_PATHS, Forwarding
 from gateway.handlers import READINESS, WORKERS, add_routes
 from gateway.middlewares import measured
 from gateway.parts import workers
@@ -34,6 +34,8 @@ def new_app(settings: Settings) -> web.Application:
 
     app.cleanup_ctx.append(readiness)
     add_routes(app)
-    router = next(worker for worker in app[WORKERS] if worker.name == "router")
-    mount(app, Services.of(settings), Forwarding(router.name, router.url, ROUTER_PATHS).add_routes)
+    urls = {worker.name: worker.url for worker in app[WORKERS]}
+    forwarded = {"router": ROUTER_PATHS, "aggregator": AGGREGATOR_PATHS}
+    more = (Forwarding(name, urls[name], paths).add_routes for name, paths in forwarded.items())
+    mount(app, Services.of(settings), *more)
     return app

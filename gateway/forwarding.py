@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -13,13 +14,19 @@ from fleet.errors import TransientError
 from fleet.lane.routing import NOT_FORWARDED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 ROUTER_PATHS: Final = ("/active-rules", "/dry-runs", "/dry-runs/{id}", "/explain", "/rule-counts")
+AGGREGATOR_PATHS: Final = ("/aggregates/{name}", "/aggregates/{name}/{rest:.+}")
 GATEWAY_HEADER: Final = "X-Fleet-Gateway"
 """Marks what a gateway sent on: workers count hops between themselves by a header of their own."""
 FORWARD_LIMIT_S: Final = 60.0
-_KEPT: Final = ("Content-Type", "Retry-After", "Location", "Cache-Control", "WWW-Authenticate")
+EVENTS: Final = "text/event-stream"
+_KEPT: Final = frozenset(
+    {"allow", "cache-control", "content-type", "link", "location", "retry-after", "www-authenticate"}
+    | {"x-accel-buffering"}
+)
+_OURS: Final = "x-fleet-"
 
 
 class Forwarding:
@@ -45,13 +52,14 @@ class Forwarding:
 
     async def _opened(self, app: web.Application) -> AsyncIterator[None]:
         del app
-        timeout = aiohttp.ClientTimeout(total=FORWARD_LIMIT_S)
+        # Answers are bounded below, as a whole: streams are not, but may not fall silent either.
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=FORWARD_LIMIT_S)
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
             self._session = session
             yield
 
-    async def forward(self, request: web.Request) -> web.Response:
-        """Answer as the worker does.
+    async def forward(self, request: web.Request) -> web.StreamResponse:
+        """Answer as the worker does; what it streams is streamed, no faster than the client takes it.
 
         Raises:
             TransientError: It does not answer.
@@ -64,14 +72,40 @@ class Forwarding:
         dropped = NOT_FORWARDED | {GATEWAY_HEADER.lower()}
         headers = {name: value for name, value in request.headers.items() if name.lower() not in dropped}
         try:
-            async with self._session.request(
-                request.method, url, headers={**headers, GATEWAY_HEADER: "1"}, data=await request.read()
-            ) as response:
-                kept = {name: response.headers[name] for name in _KEPT if name in response.headers}
+            async with (
+                asyncio.timeout(FORWARD_LIMIT_S) as limit,
+                self._session.request(
+                    request.method, url, headers={**headers, GATEWAY_HEADER: "1"}, data=await request.read()
+                ) as response,
+            ):
+                kept = {name: value for name, value in response.headers.items() if _is_kept(name)}
+                if response.content_type == EVENTS:
+                    limit.reschedule(None)
+                    return await _streamed(request, response, kept)
                 return web.Response(body=await response.read(), status=response.status, headers=kept)
         except (TimeoutError, aiohttp.ClientError) as error:
             hint = f"start one with `eventfleet worker {self._name}`, or try again"
             raise TransientError(f"no {self._name} answers at {self._url}", hint=hint) from error
+
+
+async def _streamed(
+    request: web.Request, response: aiohttp.ClientResponse, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    passed = web.StreamResponse(status=response.status, headers=headers)
+    await passed.prepare(request)
+    # Once it has begun, a worker or a client that goes is its end.
+    try:
+        async for data in response.content.iter_any():
+            await asyncio.wait_for(passed.write(data), FORWARD_LIMIT_S)
+    except (TimeoutError, ConnectionError, aiohttp.ClientError):
+        if request.transport is not None:
+            request.transport.abort()
+    return passed
+
+
+def _is_kept(header: str) -> bool:
+    name = header.lower()
+    return name in _KEPT or name.startswith(_OURS)
 
 
 class _LoopDetected(web.HTTPServerError):
