@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     router_sources: str = Field(
         "canonical.claim", description="Topics that the router reads, comma-separated, equally partitioned."
     )
+    idle_after_s: float = Field(
+        30.0, gt=0, description="How long a source has no events before it no longer holds windows open."
+    )
     standbys: int = Field(0, ge=0, description="Copies of each task's state on other workers.")
     dead_letter_share: float = Field(
         0.5, description="Share of dead letters at which a task halts; 1 for never.", ge=0, le=1

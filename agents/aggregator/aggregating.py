@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from agents.aggregator.decoding import Decoder
 from agents.aggregator.domain.messages import Mark, Marks, Partial, Share, Source, Standing, encode
 from agents.aggregator.domain.partials import Calculator, Outcome
+from agents.aggregator.domain.progress import Progress
 from agents.aggregator.domain.windowing import Window
-from fleet.lane import DeadLetter, Effect, Emit, Record
+from fleet.lane import DeadLetter, Effect, Emit, Record, Redriven
 from fleet.lane.dead_letters import PREFIX
 from fleet.lane.partitioner import partition_of
 
 if TYPE_CHECKING:
-    from agents.aggregator.domain.plan import Compiled
-    from agents.aggregator.domain.progress import Progress
+    from agents.aggregator.domain.plan import Compiled, Plan
+    from fleet.lane import Chunk
     from fleet.lane.effects import Headers
     from schemas.codec import Codec
 
@@ -79,6 +80,17 @@ class Aggregating:
             yield from _refused(build, outcome, decoded)
             yield from _late(build, outcome, decoded, progress)
             progress.next = records[-1].offset + 1
+
+    def again(self, chunk: Chunk, plan: Plan) -> Iterator[Effect]:
+        """Aggregate dead letters that came back, each for the builds that lack it, or for all."""
+        for record in chunk:
+            named = record.letter.get(LETTER_BUILDS) if isinstance(record, Redriven) else None
+            builds = plan.by_source.get(record.topic, ())
+            if named is not None:
+                builds = tuple(build for build in builds if build.id in named.split(","))
+            taking = {build: Progress(begun=record.offset, next=record.offset) for build in builds}
+            origin = Origin(Source(record.topic, record.partition), 0, plan.offset, judged=False)
+            yield from self.run(taking, [record], origin)
 
     def marks(self, marks: Sequence[Mark], config_offset: int) -> Iterator[Emit]:
         """Tell all partitions how far sources have got."""

@@ -1,63 +1,128 @@
-"""The aggregator worker: claims in, claims and charges per provider and window out."""
+"""The aggregator worker: events in, and out what teams define of them."""
 
 from __future__ import annotations
 
-from agents.aggregator.aggregate import Aggregator
-from agents.aggregator.domain.aggregation import OPEN, PROGRESS, ROWS, Aggregation
-from agents.aggregator.views import add_views
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from agents.aggregator.domain.plan import Plan, Planner
+from agents.aggregator.domain.progress import parse_source_key
+from agents.aggregator.domain.rows import BUILDS, INDEX, PENDING, ROWS, group_of, parse_build_key
+from agents.aggregator.history import HISTORIES, History
+from agents.aggregator.merge import Merger
+from agents.aggregator.partials import SOURCES, Partials
+from agents.aggregator.queries import queries
+from api import Services, mount
 from fleet.lane import LaneApp
+from fleet.lane.following import slot_of
 from fleet.settings import Settings, settings
 from schemas.codec import Codec
-from schemas.registry import Registry
+from tables.aggregations.kind import AUDIT, TOPIC
+from tables.config import ConfigTable
 
-NAME = "aggregator"
-SOURCE = "canonical.claim"
+if TYPE_CHECKING:
+    from fleet.lane import LaneTable, Repartition
+
+NAME: Final = "aggregator"
+PARTIALS: Final = "aggregator-partials"
+HISTORY: Final = "aggregator-history"
+PARTITIONS: Final = 6
+"""Partitions of the state, and slots that share the sources; never change the number."""
 
 
 def new_app(config: Settings | None = None) -> LaneApp:
     """Return the worker's app."""
     chosen = config or settings()
     app = LaneApp(NAME, web_port=chosen.aggregator_port, config=chosen)
-    registry = Registry(chosen.registry)
-    aggregator = Aggregator(Codec(registry), Aggregation())
-    tables = [
-        app.lane_table(
-            ROWS,
-            route_by=lambda key: key.split("|", 1)[0],
-            help="Claims and charges, keyed <npi>|<hour or day>|<start, epoch ms, 14 digits>",
-        ),
-        app.lane_table(
-            OPEN,
-            route_by=_group_of_due,
-            help="Windows waiting to close or to expire, keyed <due, epoch ms>|<window>",
-        ),
-        app.lane_table(
-            PROGRESS,
-            partition_by=lambda key: int(key.split("/", 1)[0]),
-            help="Watermark of each source partition, keyed <partition>/watermark",
-        ),
-    ]
-    app.lane.closing.append(registry.close)
-    declare = app.lane_agent(
-        name=NAME,
-        sources=[SOURCE],
-        tables=tables,
-        redrive=True,
-        ready=aggregator.ready,
-        prepare=aggregator.prepare,
+    services = Services.of(chosen)
+    planner = Planner()
+    definitions = ConfigTable(services.lane, TOPIC, planner.parse, planner.plan, audit=AUDIT)
+    codec = Codec(services.registry)
+    begun, partials, history = (
+        app.repartition(name, partitions=PARTITIONS) for name in ("begun", "partials", "history")
     )
-    declare(aggregator.process)
-    add_views(app, tables[0])
+    idle_ms = int(chosen.idle_after_s * 1_000)
+    _add_first(app, definitions, Partials(codec, partials, begun, idle_ms))
+    _add_history(app, definitions, History(codec, history, begun, definitions.snapshot), begun)
+    second = Merger(codec, definitions.snapshot, lambda: definitions.offset, PARTITIONS)
+    _add_second(app, definitions, second, [partials, history])
+    app.lane.closing += [definitions.stop, services.close]
+    asked = queries(app, services, codec, ready=definitions.ready, plan=definitions.snapshot)
+    mount(app.web_app, services, asked)
     return app
 
 
-def _group_of_due(key: str) -> str:
-    """Return the group of a row of the open windows.
+def _add_first(app: LaneApp, definitions: ConfigTable[Plan], stage: Partials) -> None:
+    declare = app.lane_agent(
+        name=PARTIALS,
+        sources=[app.repartition("slots", partitions=PARTITIONS)],
+        redrive=True,
+        tables=[_by_source(app, SOURCES, "How far builds have got, keyed <event type>/<partition>")],
+        prepare=stage.prepare,
+        follows=stage.follows,
+        on_tick=stage.on_tick,
+        **_common(definitions),
+    )
+    declare(stage.process)
 
-    Raises:
-        KeyError: It is not such a key.
-    """
-    try:
-        return key.split("|", 2)[1]
-    except IndexError:
-        raise KeyError(key) from None
+
+def _add_history(app: LaneApp, definitions: ConfigTable[Plan], stage: History, begun: Repartition) -> None:
+    declare = app.lane_agent(
+        name=HISTORY,
+        sources=[begun],
+        redrive=True,
+        background=True,
+        tables=[_by_source(app, HISTORIES, "Histories that are being read, keyed <event type>/<partition>")],
+        prepare=stage.prepare,
+        follows=stage.follows,
+        on_tick=stage.on_tick,
+        **_common(definitions),
+    )
+    declare(stage.process)
+
+
+def _add_second(
+    app: LaneApp, definitions: ConfigTable[Plan], stage: Merger, sources: list[Repartition]
+) -> None:
+    async def ready() -> None:
+        await definitions.ready()
+        await stage.ready()
+
+    tables = [
+        _by_group(app, ROWS, "Aggregates, keyed <build>|<group>|<end and start of the window>"),
+        _by_group(app, INDEX, "Windows that have rows, keyed <build>|<end and start>|<group>"),
+        _by_group(app, PENDING, "Updates to be written, keyed <due>|<key of the row>"),
+        app.lane_table(
+            BUILDS,
+            partition_by=lambda key: parse_build_key(key)[0],
+            help="How far builds have got, keyed <partition>/<build>",
+        ),
+    ]
+    declare = app.lane_agent(
+        name=NAME,
+        sources=sources,
+        tables=tables,
+        prepare=stage.prepare,
+        on_tick=stage.on_tick,
+        **{**_common(definitions), "ready": ready},
+    )
+    declare(stage.process)
+
+
+def _common(definitions: ConfigTable[Plan]) -> dict[str, Any]:
+    return {
+        "ready": definitions.ready,
+        "config": definitions.snapshot,
+        # A definition whose expressions fail must not halt the others.
+        "dead_letter_limit": None,
+    }
+
+
+def _by_source(app: LaneApp, name: str, about: str) -> LaneTable:
+    return app.lane_table(
+        name, partition_by=lambda key: slot_of(*parse_source_key(key), PARTITIONS), help=about
+    )
+
+
+def _by_group(app: LaneApp, name: str, about: str) -> LaneTable:
+    return app.lane_table(name, route_by=partial(group_of, name), help=about)

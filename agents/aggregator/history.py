@@ -17,7 +17,7 @@ from agents.aggregator.domain.progress import (
     source_key,
 )
 from fleet.errors import TransientError
-from fleet.lane import Delete, Follow, Put
+from fleet.lane import Delete, Follow, Put, Redriven
 from schemas.codec import schema_ids
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ class History:
 
     def process(self, chunk: Chunk, state: State) -> Iterator[Effect]:
         """Note which builds began where, or aggregate what was there before."""
-        first = chunk[0]
+        first, plan = chunk[0], state.config
+        if isinstance(first, Redriven):
+            yield from self._aggregating.again(chunk, plan)
+            return
         if first.topic == self._begun:
             yield from self._note(chunk, state)
             return
@@ -74,7 +77,6 @@ class History:
         if row is None:
             return
         progress = history_progress(row)
-        plan: Plan = state.config
         origin = Origin(Source(first.topic, first.partition, history=True), progress.partitions, plan.offset)
         for stop, builds in _by_stop(progress, plan):
             records = _before(chunk, stop)

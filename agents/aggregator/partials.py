@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.aggregator.aggregating import LETTER_BUILDS, Aggregating, Origin
+from agents.aggregator.aggregating import Aggregating, Origin
 from agents.aggregator.domain.messages import Begun, Mark, Source, Standing, encode
 from agents.aggregator.domain.progress import (
     Progress,
@@ -62,7 +62,7 @@ class Partials:
         plan: Plan = state.config
         first = chunk[0]
         if isinstance(first, Redriven):
-            yield from self._again(chunk, plan)
+            yield from self._aggregating.again(chunk, plan)
             return
         progress = _progress(state, first.topic, first.partition, default_partitions=first.partition + 1)
         builds = plan.by_source.get(first.topic, ())
@@ -118,17 +118,6 @@ class Partials:
                 place = slot_of(topic, partition, self._begun.partitions)
                 headers = (("fleet_config", str(plan.offset).encode()),)
                 yield Emit(self._begun.topic, None, encode(told), headers, place)
-
-    def _again(self, chunk: Chunk, plan: Plan) -> Iterator[Effect]:
-        """Aggregate dead letters that came back, each for the builds that lack it."""
-        for record in chunk:
-            named = record.letter.get(LETTER_BUILDS) if isinstance(record, Redriven) else None
-            builds = plan.by_source.get(record.topic, ())
-            if named is not None:
-                builds = tuple(build for build in builds if build.id in named.split(","))
-            taking = {build: Progress(begun=record.offset, next=record.offset) for build in builds}
-            origin = Origin(Source(record.topic, record.partition), 0, plan.offset, judged=False)
-            yield from self._aggregating.run(taking, [record], origin)
 
 
 def _progress(
