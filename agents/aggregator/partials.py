@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from agents.aggregator.aggregating import Aggregating, Origin
@@ -14,13 +14,15 @@ from agents.aggregator.domain.progress import (
     source_key,
     source_progress,
 )
-from fleet.lane import Emit, Follow, Put, Redriven
+from fleet.lane import Delete, Emit, Follow, Put, Redriven
 from fleet.lane.following import slot_of
 from schemas.codec import schema_ids
 
 if TYPE_CHECKING:
+    from aiokafka.structs import TopicPartition
+
     from agents.aggregator.domain.plan import Compiled, Plan
-    from fleet.lane import Chunk, Effect, State, Tick
+    from fleet.lane import Chunk, Effect, Followed, State, Tick
     from fleet.lane.repartition import Repartition
     from schemas.codec import Codec
 
@@ -42,6 +44,8 @@ class Partials:
         self._aggregating = Aggregating(codec, partials.topic, partials.partitions)
         self._begun = begun
         self._idle_ms = idle_ms
+        self._told: dict[str, Any] = {}
+        self._swept: dict[int, Plan] = {}
         self._followed: tuple[Plan | None, tuple[Follow, ...]] = (None, ())
 
     def follows(self, state: State) -> tuple[Follow, ...]:
@@ -64,7 +68,9 @@ class Partials:
         if isinstance(first, Redriven):
             yield from self._aggregating.again(chunk, plan)
             return
-        progress = _progress(state, first.topic, first.partition, default_partitions=first.partition + 1)
+        row = state.get(SOURCES, source_key(first.topic, first.partition))
+        # A tick comes before the first record, and knows how many partitions there are.
+        progress = SourceProgress(first.partition + 1, state.now_ms) if row is None else source_progress(row)
         builds = plan.by_source.get(first.topic, ())
         yield from self._begin(first.topic, first.partition, first.offset, builds, progress, plan)
         progress.seen_ms, progress.idle = state.now_ms, False
@@ -80,19 +86,39 @@ class Partials:
         plan: Plan = state.config
         marks: list[Mark] = []
         for tp, followed in tick.followed.items():
-            progress = _progress(state, tp.topic, tp.partition, followed.partitions, tick.now_ms)
-            before = row_of(progress)
-            progress.partitions = followed.partitions
-            builds = plan.by_source.get(tp.topic, ())
-            yield from self._begin(tp.topic, tp.partition, followed.next, builds, progress, plan)
-            since_ms = tick.now_ms - progress.seen_ms
-            progress.idle = progress.idle or (followed.caught_up and since_ms >= self._idle_ms)
-            marks += _news(Source(tp.topic, tp.partition), progress, builds)
-            after = row_of(progress)
-            if after != before:
-                yield Put(SOURCES, source_key(tp.topic, tp.partition), after)
+            marks += yield from self._tell(tp, followed, tick.now_ms, state)
         if marks:
             yield from self._aggregating.marks(marks, plan.offset)
+        if self._swept.get(state.partition) is not plan:
+            followed_keys = {source_key(tp.topic, tp.partition) for tp in tick.followed}
+            left = list(_left(followed_keys, state, plan))
+            yield from left
+            # Only once there is nothing to write: what was written may not have been committed.
+            if not left:
+                self._swept[state.partition] = plan
+
+    def _tell(
+        self, tp: TopicPartition, followed: Followed, now_ms: int, state: State
+    ) -> Generator[Effect, None, list[Mark]]:
+        """Begin builds that are new in a source; return what not all partitions know of it yet."""
+        plan: Plan = state.config
+        key = source_key(tp.topic, tp.partition)
+        row: Any = state.get(SOURCES, key)
+        progress = SourceProgress(followed.partitions, now_ms) if row is None else source_progress(row)
+        idle = progress.idle or (followed.caught_up and now_ms - progress.seen_ms >= self._idle_ms)
+        known = (row, plan, followed.partitions, idle)
+        if self._told.get(key) == known:
+            return []
+        progress.partitions, progress.idle = followed.partitions, idle
+        builds = plan.by_source.get(tp.topic, ())
+        yield from self._begin(tp.topic, tp.partition, followed.next, builds, progress, plan)
+        marks = list(_news(Source(tp.topic, tp.partition), progress, builds))
+        after = row_of(progress)
+        if after == row:
+            self._told[key] = known
+        else:
+            yield Put(SOURCES, key, after)
+        return marks
 
     def _begin(
         self,
@@ -120,13 +146,20 @@ class Partials:
                 yield Emit(self._begun.topic, None, encode(told), headers, place)
 
 
-def _progress(
-    state: State, topic: str, partition: int, default_partitions: int, now_ms: int | None = None
-) -> SourceProgress:
-    row: Any = state.get(SOURCES, source_key(topic, partition))
-    if row is None:
-        return SourceProgress(default_partitions, state.now_ms if now_ms is None else now_ms)
-    return source_progress(row)
+def _left(followed: Container[str], state: State, plan: Plan) -> Iterator[Effect]:
+    """Note of sources that are followed no longer which builds are paused, and forget those that are gone."""
+    for key, row in state.scan(SOURCES, "", None):
+        if key in followed:
+            continue
+        progress = source_progress(row)
+        progress.builds = {name: each for name, each in progress.builds.items() if name in plan.builds}
+        for each in progress.builds.values():
+            each.paused = True
+        after = row_of(progress)
+        if not progress.builds:
+            yield Delete(SOURCES, key)
+        elif after != row:
+            yield Put(SOURCES, key, after)
 
 
 def _news(source: Source, progress: SourceProgress, builds: Sequence[Compiled]) -> Iterator[Mark]:

@@ -62,9 +62,12 @@ class Stage:
         self.slot.chunk(records, self.plan)
         return self
 
-    def tick(self, after_ms: int = 0, offset: int = 0, *, caught_up: bool = True) -> list[Mark]:
+    def tick(
+        self, after_ms: int = 0, offset: int = 0, *, caught_up: bool = True, followed: bool = True
+    ) -> list[Mark]:
         """Tick; return what was told to all partitions, which is the same to each."""
-        tick = Tick(after_ms, {TopicPartition(TOPIC, 0): Followed(offset, 6, caught_up)})
+        known = {TopicPartition(TOPIC, 0): Followed(offset, 6, caught_up)} if followed else {}
+        tick = Tick(after_ms, known)
         before = len(self.slot.emits)
         ticking = Partition(lambda _, state: self._partials.on_tick(tick, state), [])
         ticking.tables = self.slot.tables
@@ -204,6 +207,33 @@ def test_a_paused_build_takes_nothing_and_tells_the_gap(codec: Codec) -> None:
     progress = stage.progress().builds["by-provider~1"]
     assert (progress.taken, progress.gaps, progress.next) == (2, [(1, 2)], 3)
     assert [share[2] for share in of_group(stage)] == [1, 1]
+
+
+def test_a_source_that_nobody_wants_any_more_is_told_as_a_gap_when_it_is(codec: Codec) -> None:
+    """It is not followed meanwhile, and goes on at its end; what is gone leaves no row."""
+    running = a_plan(a_build())
+    stage = Stage(codec, running).take(stage_record(codec, 0))
+    stage.plan = a_plan(a_build(state="paused"))
+    stage.tick(followed=False)
+    stage.plan = running
+    stage.tick(offset=9)
+    stage.take(stage_record(codec, 9))
+    assert stage.progress().builds["by-provider~1"].gaps == [(1, 9)]
+    stage.plan = a_plan()
+    stage.tick(followed=False)
+    assert stage.slot.rows(SOURCES) == {}
+
+
+def test_a_quiet_tick_does_nothing(codec: Codec) -> None:
+    """However often it comes; and a new plan is looked at."""
+    stage = Stage(codec, a_plan(a_build())).take(stage_record(codec, 0))
+    stage.tick()
+    before = len(stage.slot.emits), stage.slot.rows(SOURCES)
+    for _ in range(3):
+        stage.tick()
+    assert (len(stage.slot.emits), stage.slot.rows(SOURCES)) == before
+    stage.plan = a_plan(a_build(), a_build(name="new"))
+    assert [mark.build for mark in stage.tick()] == ["new~1"]
 
 
 def stage_record(codec: Codec, offset: int) -> SourceRecord:
