@@ -16,7 +16,7 @@ on = $(filter-out 0,$($(1)))
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test unit test-faults lint types imports format bench bench-routing bench-setup lock stack-up stack-down stack-status stack-doctor clean
+.PHONY: help setup run test unit test-faults lint types imports format bench bench-routing bench-aggregation bench-setup lock stack-up stack-down stack-status stack-doctor clean
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench: setup bench-setup ## Measure the engine beside its peers (QUICK=1: rough,
 
 bench-routing: setup bench-setup ## Measure the router beside Kafka Streams (QUICK=1: rough, one run of each)
 	@exec $(BIN)/python -m benchmarks.routing $(if $(call on,QUICK),--quick)
+
+bench-aggregation: setup bench-setup ## Measure the aggregator beside its peers (QUICK=1: rough, one run of each)
+	@exec $(BIN)/python -m benchmarks.aggregation $(if $(call on,QUICK),--quick)
 
 bench-setup: $(BENCH_VENV)/.locked ## Create .venv-bench with the peers of the benchmarks; `make bench` does it
 

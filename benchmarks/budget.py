@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.engines import LATENCY, RECOVERY, Engine
 from benchmarks.growth import GROWTH, PARTITIONS_OF, RULES, WORKERS, Scale
 from benchmarks.latency import RATES_PER_S
-from benchmarks.workers.job import CASES, ROUTES
+from benchmarks.workers.job import AGGREGATES, CASES, ROUTES
 
 if TYPE_CHECKING:
     from benchmarks.plan import Plan
@@ -31,6 +31,8 @@ def seconds(plan: Plan) -> float:
     size = plan.extent.size
     if {*CASES, GROWTH} & set(plan.cases):
         total += (size.charges + size.claims + 2 * size.warmup_events) / PUBLISHED_PER_S
+    if set(AGGREGATES) & set(plan.cases):
+        total += (size.timed + size.warmup_events) / PUBLISHED_PER_S
     return total
 
 
@@ -47,7 +49,7 @@ def _of(case: str, plan: Plan) -> float:
 
 def _run(engine: Engine, case: str, plan: Plan) -> float:
     size = plan.extent.size
-    events = size.events(engine, case) + size.warmup(engine)
+    events = size.events(engine, case) + size.warmup(engine, case)
     checked_s = events / CHECKED_PER_S if case in ROUTES else 0
     return RUN_S + events / engine.per_s.of(case) + checked_s
 

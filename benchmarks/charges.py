@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import orjson
 
-from benchmarks.workers.job import Window
+from benchmarks.workers.aggregation import Window
 from fleet.lane.partitioner import partition_of
 
 MEMBERS = 5_000

@@ -26,7 +26,7 @@ EVENT_TYPE = "canonical.claim"
 _KINDS = 4_096
 _ID_DIGITS = 32
 _DAY = dt.date(2026, 3, 2)
-_TIME = dt.datetime(2026, 3, 2, 14, tzinfo=dt.UTC)
+TIME = dt.datetime(2026, 3, 2, 14, tzinfo=dt.UTC)
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -77,21 +77,26 @@ def kinds(schema: Mapping[str, Any], schema_id: int) -> list[Kind]:
 
 def _kind(rnd: random.Random, schema: Any, schema_id: int) -> Kind:
     member = f"M{int(rnd.random() * MEMBERS):07d}"
-    fields = _fields(rnd, member)
+    fields = claim_fields(rnd, member)
     stream = BytesIO()
     stream.write(b"\x00" + schema_id.to_bytes(4, "big"))
     schemaless_writer(stream, schema, fields)
     head, _, tail = stream.getvalue().partition(fields["claim_id"].encode())
-    attributes = {
+    return Kind(member.encode(), head, tail, claim_attributes(rnd, EVENT_TYPE), fields)
+
+
+def claim_attributes(rnd: random.Random, event_type: str) -> dict[str, str]:
+    """Return CloudEvents attributes of a claim."""
+    return {
         "source": rnd.choice(rules.SOURCES),
-        "type": EVENT_TYPE,
+        "type": event_type,
         "region": rnd.choice(rules.REGIONS),
         "priority": rnd.choice(rules.PRIORITIES),
     }
-    return Kind(member.encode(), head, tail, attributes, fields)
 
 
-def _fields(rnd: random.Random, member: str) -> dict[str, Any]:
+def claim_fields(rnd: random.Random, member: str) -> dict[str, Any]:
+    """Return a claim of `member`, all of whose fields are set."""
     total = 1_000 + int(rnd.random() * 100_000)
     lines = (total // 2, total // 3, total - total // 2 - total // 3)
     return {
@@ -116,7 +121,7 @@ def _fields(rnd: random.Random, member: str) -> dict[str, Any]:
         "total_charge": Decimal(total).scaleb(-2),
         "service_from": _DAY,
         "service_to": _DAY,
-        "event_time": _TIME,
+        "event_time": TIME,
         "service_lines": [_line(place, amount) for place, amount in enumerate(lines, start=1)],
         "source": {
             "system": "clearinghouse-a",
@@ -151,7 +156,7 @@ def claims(count: int, made: Sequence[Kind], *, partitions: int) -> Iterator[Cla
     """Yield `count` events, in publishing order, each of a kind at random and with an id of its own."""
     rnd = random.Random(SEED)
     places = [partition_of(kind.key, partitions) for kind in made]
-    shared = [_headers(kind) for kind in made]
+    shared = [claim_headers(kind.attributes) for kind in made]
     for number in range(count):
         at = int(rnd.random() * len(made))
         claim_id = b"%032x" % number
@@ -160,11 +165,12 @@ def claims(count: int, made: Sequence[Kind], *, partitions: int) -> Iterator[Cla
         yield Claim(places[at], kind.key, b"".join((kind.head, claim_id, kind.tail)), headers, at)
 
 
-def _headers(kind: Kind) -> Headers:
+def claim_headers(attributes: Mapping[str, str]) -> Headers:
+    """Return the headers of a claim but for its id."""
     return (
         ("ce_specversion", b"1.0"),
-        *((f"ce_{name}", value.encode()) for name, value in kind.attributes.items()),
-        ("ce_time", _TIME.isoformat().encode()),
+        *((f"ce_{name}", value.encode()) for name, value in attributes.items()),
+        ("ce_time", TIME.isoformat().encode()),
         ("content-type", b"application/avro"),
     )
 

@@ -79,6 +79,20 @@ class Cluster:
         finally:
             await producer.stop()
 
+    async def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
+        """Return the partitions of those of `topics` that there are."""
+        described = await self._admin.describe_topics(list(topics))
+        return [
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in described
+            for partition in topic["partitions"]
+        ]
+
+    async def offsets(self, group: str) -> dict[TopicPartition, int]:
+        """Return everything that `group` has committed."""
+        found = await self._admin.list_consumer_group_offsets(group)
+        return {tp: max(0, at.offset) for tp, at in found.items()}
+
     async def committed(self, group: str, topic: str, partitions: int) -> dict[int, int]:
         """Return the committed offset of `group` by partition of `topic`; 0 where it has none."""
         asked = [TopicPartition(topic, partition) for partition in range(partitions)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -55,14 +55,47 @@ def json_row(case: str, key: bytes, value: bytes) -> Row | None:
 
 
 class PerSecond(NamedTuple):
-    """Events a second, roughly: of the cases that route, and of those with a table."""
+    """Events a second, roughly: of the cases that route, of those with a table, and of others by name."""
 
     routes: int
     tables: int
+    others: Mapping[str, int] = {}
 
     def of(self, case: str) -> int:
         """Return it for `case`."""
+        if case in self.others:
+            return self.others[case]
         return self.routes if case in {*ROUTES, LATENCY} else self.tables
+
+
+class Aggregate(NamedTuple):
+    """A result of an aggregation, as a changelog has it.
+
+    Attributes:
+        aggregation: Its name.
+        row: ``<group>/<start>`` of a window, ``<group>/<start>/<end>`` of a session; times in ms.
+        values: The values of its functions, charges in cents.
+    """
+
+    aggregation: str
+    row: str
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregates:
+    """How an engine does the cases of ``make bench-aggregation``.
+
+    Attributes:
+        repartitions: Gives the topics through which events, or what is made of them, go to their group's
+            partition: an engine is done once it has read them to their end.
+        changelogs: Gives the topics of its rows.
+        row: Reads a record of one, from the job, topic, key and value; None where it is no result.
+    """
+
+    repartitions: Callable[[Job], Sequence[str]]
+    changelogs: Callable[[Job], Sequence[str]]
+    row: Callable[[Job, str, bytes, bytes], Aggregate | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +119,7 @@ class Engine:
         row: Reads a row of it.
         mark: The key under which its changelog holds the source offsets that its rows stand at;
             an engine that starts amid a topic finds them there.
+        aggregates: How it aggregates, if it does.
     """
 
     name: str
@@ -102,6 +136,7 @@ class Engine:
     makes_changelog: bool = False
     row: ReadRow = text_row
     mark: bytes | None = None
+    aggregates: Aggregates | None = None
 
 
 def python(module: str) -> Callable[[Path], list[str]]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from benchmarks import verify
 from benchmarks.charges import Charged, Sums, charges
@@ -16,7 +16,10 @@ from benchmarks.engines import Engine
 from benchmarks.publish import publish
 from benchmarks.rules import rules_of
 from benchmarks.trial import ROOT, Check, Part
+from benchmarks.workers.aggregation import Window
 from benchmarks.workers.job import (
+    AGGREGATE_TEN,
+    AGGREGATES,
     HOPPING,
     ROUTE_ATTRIBUTES,
     ROUTES,
@@ -24,7 +27,6 @@ from benchmarks.workers.job import (
     WINDOWS,
     Job,
     Rule,
-    Window,
     of_workers,
 )
 from schemas.registry import Registry
@@ -35,6 +37,8 @@ CLAIMS: Final = "bench.claims"
 SCHEMA_PATH: Final = ROOT / "schemas" / "avro" / "canonical.claim.avsc"
 SUBJECT: Final = "canonical.claim-value"
 MINUTE_MS: Final = 60_000
+TEN_TIMES_WORK: Final = 5
+"""About how many times the work of one aggregation ten are: fewer events warm an engine up as well."""
 WINDOW_OF: Final[Mapping[str, Window]] = {
     TUMBLING: Window(size_ms=MINUTE_MS, advance_ms=MINUTE_MS, grace_ms=10_000),
     HOPPING: Window(size_ms=MINUTE_MS, advance_ms=20_000, grace_ms=10_000),
@@ -50,22 +54,43 @@ class Size:
         charges: The same of the tables' cases, which are faster; none are published for 0.
         steady_s: For about how long an engine is kept busy with them.
         warmup_events: Most events that a worker processes before; each topic begins with them.
+        timed: The same as `claims` of the aggregation cases.
     """
 
     claims: int
     charges: int
     steady_s: float
     warmup_events: int
+    timed: int = 0
 
     def events(self, engine: Engine, case: str) -> int:
         """Return how many events of `case` are measured in a run of `engine`."""
-        return min(
-            self.claims if case in ROUTES else self.charges, int(engine.per_s.of(case) * self.steady_s)
-        )
+        most = self.timed if case in AGGREGATES else self.claims if case in ROUTES else self.charges
+        return min(most, int(engine.per_s.of(case) * self.steady_s))
 
-    def warmup(self, engine: Engine) -> int:
+    def warmup(self, engine: Engine, case: str) -> int:
         """Return how many events come before them."""
-        return min(self.warmup_events, engine.warmup_events)
+        each = TEN_TIMES_WORK if case == AGGREGATE_TEN else 1
+        return min(self.warmup_events, engine.warmup_events) // each
+
+
+class Feed(Protocol):
+    """Topics of some cases, with the account of them."""
+
+    async def publish(self, cluster: Cluster, registry_url: str) -> None:
+        """Publish them."""
+
+    def part(self, engine: Engine, case: str) -> Part:
+        """Return what `engine` processes of the topic of `case`: the end of it."""
+        ...
+
+    def job_options(self, case: str, name: str) -> dict[str, Any]:
+        """Return what a job of `case` is told of its input, where the run is called `name`."""
+        ...
+
+    def check(self, engine: Engine, case: str, part: Part) -> Check:
+        """Return the check of what a run on `part` wrote."""
+        ...
 
 
 class Inputs:
@@ -99,7 +124,7 @@ class Inputs:
     def part(self, engine: Engine, case: str) -> Part:
         """Return what `engine` processes of the topic of `case`: the end of it."""
         topic, sizes = (CLAIMS, self._claimed.sizes) if case in ROUTES else (CHARGES, self._charged.sizes)
-        return end_of(topic, sizes, self._size.events(engine, case), self._size.warmup(engine))
+        return end_of(topic, sizes, self._size.events(engine, case), self._size.warmup(engine, case))
 
     def job_options(self, case: str, name: str) -> dict[str, Any]:
         """Return what a job of `case` is told of its input, where the run is called `name`."""

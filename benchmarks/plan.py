@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from benchmarks import report, sittings
 from benchmarks.engines import LATENCY, RECOVERY, Engine
 from benchmarks.growth import GROWTH, Growths, Scale
-from benchmarks.inputs import Inputs, Size
+from benchmarks.inputs import Feed, Inputs, Size
 from benchmarks.latency import Latencies, Stretch
 from benchmarks.recovery import Recoveries
 from benchmarks.report import Report, Sitting
 from benchmarks.rig import Rig
 from benchmarks.sittings import Found
 from benchmarks.throughput import Throughput
+from benchmarks.timed_inputs import TimedInputs
+from benchmarks.workers.job import AGGREGATES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +32,14 @@ class Extent:
 
 
 FULL = Extent(
-    size=Size(claims=600_000, charges=2_500_000, steady_s=4.0, warmup_events=1_000_000),
+    size=Size(claims=600_000, charges=2_500_000, steady_s=4.0, warmup_events=1_000_000, timed=1_200_000),
     recovery_keys=1_000_000,
     recovery_runs=3,
     stretch=Stretch(seconds=5.0, warmup_s=20.0, turns=2, warmup_events=1_000_000),
     scale=Scale(events=2_200_000, keys=(1_000, 10_000, 100_000, 1_000_000, 10_000_000), runs=2),
 )
 QUICK = Extent(
-    size=Size(claims=100_000, charges=200_000, steady_s=2.0, warmup_events=100_000),
+    size=Size(claims=100_000, charges=200_000, steady_s=2.0, warmup_events=100_000, timed=200_000),
     recovery_keys=1_000_000,
     recovery_runs=1,
     stretch=Stretch(seconds=2.0, warmup_s=20.0, turns=1, warmup_events=50_000),
@@ -76,7 +78,8 @@ class Measuring:
         self._rig = rig
         self._plan = plan
         self._inputs = Inputs(plan.extent.size)
-        self._published = False
+        self._timed = TimedInputs(plan.extent.size)
+        self._published: set[Feed] = set()
 
     async def of(self, case: str) -> Found:
         """Measure one case."""
@@ -87,17 +90,18 @@ class Measuring:
             return Found(recovery=await recoveries.measure())
         if case == LATENCY:
             return Found(latency=await Latencies(rig, plan.engines, extent.stretch).measure())
-        await self._publish()
+        feed: Feed = self._timed if case in AGGREGATES else self._inputs
+        await self._publish(feed)
         if case == GROWTH:
             return Found(growth=await Growths(rig, plan.product, extent.scale, self._inputs).measure())
-        return Found(rows=await Throughput(rig, plan.engines, [case], plan.runs, self._inputs).measure())
+        return Found(rows=await Throughput(rig, plan.engines, [case], plan.runs, feed).measure())
 
-    async def _publish(self) -> None:
+    async def _publish(self, feed: Feed) -> None:
         """Publish, once, what several cases read."""
-        if not self._published:
+        if feed not in self._published:
             self._rig.say("Publishing the input")
-            await self._inputs.publish(self._rig.cluster, self._rig.registry_url)
-            self._published = True
+            await feed.publish(self._rig.cluster, self._rig.registry_url)
+            self._published.add(feed)
 
 
 async def measure_on(rig: Rig, plan: Plan, begun: Report, keep: Callable[[Report], None]) -> Report:

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from benchmarks import report
+from benchmarks import names, report
 from benchmarks.engine import ENGINES, bench
 from benchmarks.engines import PRODUCT
 from benchmarks.figures import Goal
@@ -42,7 +42,7 @@ def main(
     """Measure the router beside Kafka Streams, both exactly once, on the same topic."""
     options = ["--quick"] if quick else [f"--runs {runs}"]
     plan = Plan(
-        engines=[replace(ENGINES[name], cases=tuple(CASES)) for name in (PRODUCT, STREAMS_EOS)],
+        engines=[replace(ENGINES[engine], cases=tuple(CASES)) for engine in (PRODUCT, STREAMS_EOS)],
         cases=list(CASES),
         runs=1 if quick else runs,
         extent=_without_charges(QUICK if quick else FULL),
@@ -53,20 +53,8 @@ def main(
 
 def renamed(found: Report) -> Report:
     """Return a report with the names of these cases, and what a thousand rules cost."""
-    goals = [Goal(goal=_renamed(goal.goal), measured=goal.measured, met=goal.met) for goal in found.goals]
-    return msgspec.structs.replace(
-        found,
-        rows=[msgspec.structs.replace(row, case=CASES[row.case]) for row in found.rows],
-        ratios=[msgspec.structs.replace(ratio, case=CASES[ratio.case]) for ratio in found.ratios],
-        sittings={CASES[case]: sitting for case, sitting in found.sittings.items()},
-        unfinished=[CASES[case] for case in found.unfinished],
-        goals=[*goals, *_cost(found)],
-    )
-
-
-def _renamed(goal: str) -> str:
-    case, colon, rest = goal.partition(":")
-    return f"{CASES.get(case, case)}{colon}{rest}"
+    named = names.renamed(found, CASES)
+    return msgspec.structs.replace(named, goals=[*named.goals, *_cost(found)])
 
 
 def _cost(found: Report) -> list[Goal]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.workers.job import ROUTE_ATTRIBUTES, ROUTE_MANY, Comparison, Operator, Rule
+from benchmarks.workers.aggregation import Comparison, Operator
+from benchmarks.workers.job import ROUTE_ATTRIBUTES, ROUTE_MANY, Rule
 
 REGIONS = ("TX", "OH", "FL", "CA", "NY", "WA", "IL", "GA")
 SOURCES = tuple(f"/clearinghouse/{number}" for number in range(8))
@@ -142,7 +143,12 @@ def cel(rule: Rule, root: str) -> str:
         rule: The rule.
         root: What the paths are of: ``attributes`` or ``event``.
     """
-    return " && ".join(_cel(f"{root}.{test.path}", test.operator, test.value) for test in rule.tests)
+    return condition(rule.tests, root)
+
+
+def condition(tests: Iterable[Comparison], root: str) -> str:
+    """Return the condition that all `tests` hold, as Eventfleet's are written; see `cel`."""
+    return " && ".join(_cel(f"{root}.{test.path}", test.operator, test.value) for test in tests)
 
 
 def _cel(path: str, operator: Operator, value: str | int) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from benchmarks.engines import Engine
-from benchmarks.inputs import Inputs
+from benchmarks.inputs import Feed
 from benchmarks.measure import MeasureError
 from benchmarks.rig import Rig
 from benchmarks.runs import Row, Run, row_of
@@ -26,7 +26,7 @@ class Throughput:
     """
 
     def __init__(
-        self, rig: Rig, engines: Sequence[Engine], cases: Sequence[str], runs: int, inputs: Inputs
+        self, rig: Rig, engines: Sequence[Engine], cases: Sequence[str], runs: int, inputs: Feed
     ) -> None:
         self._rig = rig
         self._engines = engines

@@ -17,6 +17,7 @@ import psutil
 from benchmarks.cluster import Cluster
 from benchmarks.engines import Engine
 from benchmarks.measure import MeasureError, Rates, cpu_s, rates, watch
+from benchmarks.repartitioned import Repartitioned
 from benchmarks.workers.job import ROUTES, Job
 from stack.process import Identity, spawn, telling_line, terminate
 
@@ -67,13 +68,19 @@ class Worker:
 async def prepare(cluster: Cluster, engine: Engine, job: Job, part: Part) -> None:
     """Create the topics of `job`, and let its group start at `part`."""
     targets = {rule.topic for rule in job.rules}
-    stateless = job.case in ROUTES and engine.mark is None
-    rows = [] if stateless or engine.makes_changelog else [engine.changelog(job)]
-    await cluster.create([*targets, job.dead_letters], job.partitions, compacted=rows)
+    await cluster.create([*targets, job.dead_letters], job.partitions, compacted=_changelogs(engine, job))
     if any(part.starts.values()):
         await cluster.start_at(job.name, part.topic, part.starts)
         if engine.mark is not None:
             await cluster.mark(engine.changelog(job), engine.mark, part.topic, part.starts)
+
+
+def _changelogs(engine: Engine, job: Job) -> list[str]:
+    """Return the changelogs that `engine` does not make itself."""
+    stateless = job.case in ROUTES and engine.mark is None
+    if engine.makes_changelog or stateless:
+        return []
+    return [engine.changelog(job)] if engine.aggregates is None else [*engine.aggregates.changelogs(job)]
 
 
 def progress_of(cluster: Cluster, job: Job, part: Part) -> Callable[[], Awaitable[int]]:
@@ -84,6 +91,30 @@ def progress_of(cluster: Cluster, job: Job, part: Part) -> Callable[[], Awaitabl
         return sum(max(0, offset - part.starts[partition]) for partition, offset in committed.items())
 
     return progress
+
+
+@asynccontextmanager
+async def results_of(
+    cluster: Cluster, engine: Engine, job: Job, part: Part
+) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """Give what asks how many events of `part` are in the results.
+
+    Where events are repartitioned it is about how many, until it is all: the share of what has been
+    repartitioned that is aggregated. Engines write more or less than one record an event.
+    """
+    taken = progress_of(cluster, job, part)
+    if engine.aggregates is None:
+        yield taken
+        return
+    markers = 1 if engine.guarantee == "exactly_once" else 0
+    async with Repartitioned(
+        cluster, job.name, engine.aggregates.repartitions(job), markers
+    ) as repartitioned:
+
+        async def progress() -> int:
+            return int(await taken() * await repartitioned.share())
+
+        yield progress
 
 
 async def run(
@@ -105,11 +136,12 @@ async def run(
     """
     async with cleared(cluster, job.name, Path(job.data_dir)):
         await prepare(cluster, engine, job, part)
-        with started(engine, job, core, workers=workers) as worker:
-            try:
-                samples = await watch(worker.cpu_s, progress_of(cluster, job, part), part.events)
-            except MeasureError as error:
-                raise MeasureError(f"{error}; its log says: {telling_line(worker.log)}") from None
+        async with results_of(cluster, engine, job, part) as progress:
+            with started(engine, job, core, workers=workers) as worker:
+                try:
+                    samples = await watch(worker.cpu_s, progress, part.events)
+                except MeasureError as error:
+                    raise MeasureError(f"{error}; its log says: {telling_line(worker.log)}") from None
         await check(job)
         return rates(samples, part.warmup_events)
 

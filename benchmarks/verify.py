@@ -11,8 +11,9 @@ from aiokafka.structs import TopicPartition
 
 from benchmarks.charges import Sums
 from benchmarks.claims import Routed
-from benchmarks.engines import Engine
+from benchmarks.engines import Aggregates, Engine
 from benchmarks.measure import MeasureError
+from benchmarks.timed_claims import Rows
 from benchmarks.workers.job import RULE_HEADER, Job
 
 FETCH_TIMEOUT_MS = 500
@@ -93,7 +94,33 @@ async def check_rows(engine: Engine, job: Job, expected: Sums) -> None:
     refuse_wrong(changelog, dict(row for row in rows if row is not None), expected)
 
 
-def refuse_wrong(changelog: str, table: Mapping[str, tuple[int, int]], expected: Sums) -> None:
+async def check_aggregates(aggregates: Aggregates, job: Job, expected: Mapping[str, Rows]) -> None:
+    """Check every row of every aggregation.
+
+    Args:
+        aggregates: Reads the rows.
+        job: What the worker was told.
+        expected: What they must be, by aggregation.
+
+    Raises:
+        MeasureError: A row is missing, wrong, or should not be there.
+    """
+    tables: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in expected}
+    for changelog in aggregates.changelogs(job):
+        raw: dict[bytes, bytes | None] = {}
+        async for found in records(job.bootstrap_servers, changelog, job.partitions):
+            raw.update((record.key, record.value) for record in found)
+        for key, value in raw.items():
+            row = None if value is None else aggregates.row(job, changelog, key, value)
+            if row is not None:
+                tables.setdefault(row.aggregation, {})[row.row] = row.values
+    for name, table in tables.items():
+        refuse_wrong(name, table, expected.get(name, {}))
+
+
+def refuse_wrong(
+    what: str, table: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+) -> None:
     """Compare the rows of a table with what they should be.
 
     Raises:
@@ -103,4 +130,4 @@ def refuse_wrong(changelog: str, table: Mapping[str, tuple[int, int]], expected:
     strange = len(table.keys() - expected.keys())
     if wrong or strange:
         of_all = f"{wrong:,} of {len(expected):,} rows are wrong"
-        raise MeasureError(f"{changelog}: {of_all}, and {strange:,} rows should not be there")
+        raise MeasureError(f"{what}: {of_all}, and {strange:,} rows should not be there")

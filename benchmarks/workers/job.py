@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
+
+from benchmarks.workers.aggregation import Aggregation, Comparison, Window
 
 ROUTE_ATTRIBUTES = "route-attributes"
 ROUTE_FIELDS = "route-fields"
@@ -15,33 +17,27 @@ ROUTE_MANY = "route-attributes-1000"
 KEYED_SUM = "keyed-sum"
 TUMBLING = "tumbling"
 HOPPING = "hopping"
+AGGREGATE = "aggregate"
+AGGREGATE_TUMBLING = "aggregate-tumbling"
+AGGREGATE_HOPPING = "aggregate-hopping"
+AGGREGATE_SESSION = "aggregate-session"
+AGGREGATE_TEN = "aggregate-ten"
+AGGREGATES = (AGGREGATE_TUMBLING, AGGREGATE_HOPPING, AGGREGATE_SESSION, AGGREGATE_TEN)
+"""For workers all of them are `AGGREGATE`, with other aggregations in the job."""
 CASES = (ROUTE_ATTRIBUTES, ROUTE_FIELDS, KEYED_SUM, TUMBLING, HOPPING)
 ROUTES = frozenset({ROUTE_ATTRIBUTES, ROUTE_FIELDS, ROUTE_MANY})
 WINDOWS = frozenset({TUMBLING, HOPPING})
 TABLE = "sums"
 RULE_HEADER = "fleet_rule"
 
-Operator: TypeAlias = Literal["==", "!=", "<", ">=", "startsWith"]
 Guarantee: TypeAlias = Literal["exactly_once", "at_least_once"]
 
 
 def of_workers(case: str) -> str:
     """Return a case as workers know it."""
+    if case in AGGREGATES:
+        return AGGREGATE
     return ROUTE_ATTRIBUTES if case == ROUTE_MANY else case
-
-
-class Comparison(NamedTuple):
-    """One comparison of a rule; in JSON ``[path, operator, value]``.
-
-    Attributes:
-        path: A CloudEvents attribute without ``ce_``, or a field of the claim, e.g. ``payer.id``.
-        operator: How it is compared.
-        value: With what: a text, or a whole number where the field is a number.
-    """
-
-    path: str
-    operator: Operator
-    value: str | int
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -63,25 +59,12 @@ class Rule(msgspec.Struct, frozen=True):
         return f"{self.name}@1".encode()
 
 
-class Window(msgspec.Struct, frozen=True):
-    """Windows of event time, aligned to the epoch; tumbling where `advance_ms` is `size_ms`."""
-
-    size_ms: int
-    advance_ms: int
-    grace_ms: int
-
-    def starts(self, event_time_ms: int) -> range:
-        """Return the starts of the windows that hold `event_time_ms`, in order."""
-        last = event_time_ms - event_time_ms % self.advance_ms
-        return range(last - self.size_ms + self.advance_ms, last + 1, self.advance_ms)
-
-
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One run of one worker.
 
     Attributes:
         name: App id and consumer group, used by no other run; topics of the run begin with it.
-        case: One of `CASES`.
+        case: One of `CASES`, or `AGGREGATE`.
         guarantee: What the worker must hold.
         bootstrap_servers: Brokers.
         registry_url: Base URL of the schema registry (Confluent API).
@@ -94,6 +77,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         store: Where a table's rows live.
         rules: The rules of a routing case, in order of their names.
         window: The windows of a windowed case.
+        aggregations: What is aggregated, where that is the case.
     """
 
     name: str
@@ -110,6 +94,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     store: Literal["memory", "rocksdb"] = "memory"
     rules: tuple[Rule, ...] = ()
     window: Window | None = None
+    aggregations: tuple[Aggregation, ...] = ()
 
     @property
     def changelog(self) -> str:

@@ -11,8 +11,9 @@ from agents.router.domain.timeline import Timeline
 from agents.router.route import COUNTS, Router
 from benchmarks.claims import EVENT_TYPE
 from benchmarks.rules import cel
+from benchmarks.workers.aggregation import Window
 from benchmarks.workers.charge import read_charge
-from benchmarks.workers.job import ROUTE_ATTRIBUTES, ROUTES, TABLE, WINDOWS, Job, Window, take
+from benchmarks.workers.job import ROUTE_ATTRIBUTES, ROUTES, TABLE, WINDOWS, Job, take
 from fleet.lane import Chunk, Effect, LaneApp, PutAll, State
 from fleet.lane.agent import Process
 from fleet.lane.worker import main

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 from fastavro import parse_schema, schemaless_reader
 
 from benchmarks.rules import outputs_by
-from benchmarks.workers.job import ROUTE_ATTRIBUTES, Job, Window
+from benchmarks.workers.aggregation import Comparison, Window
+from benchmarks.workers.job import ROUTE_ATTRIBUTES, Job
 
 _WIRE_HEADER_BYTES = 5
 
@@ -37,28 +40,51 @@ def _by_attributes(job: Job) -> Route:
 
 
 def _by_fields(job: Job) -> Route:
-    """Decode only the fields that rules read: the reader's schema has no others."""
-    writer: Any = parse_schema(json.loads(Path(job.schema_path).read_bytes()))
-    names = {test.path.split(".")[0] for rule in job.rules for test in rule.tests}
-    wanted = json.loads(Path(job.schema_path).read_bytes())
-    wanted["fields"] = [field for field in wanted["fields"] if field["name"] in names]
-    reader: Any = parse_schema(wanted)
-    outputs = outputs_by(job.rules)
+    paths = {test.path for rule in job.rules for test in rule.tests}
+    read, outputs = claims(json.loads(Path(job.schema_path).read_bytes()), paths), outputs_by(job.rules)
 
     def route(value: bytes, headers: Headers) -> list[tuple[str, bytes]]:
         del headers
-        stream = BytesIO(value)
-        stream.seek(_WIRE_HEADER_BYTES)
-        claim: Any = schemaless_reader(stream, writer, reader)
-        return outputs(lambda path: _field(claim, path))
+        claim = read(value)
+        return outputs(lambda path: field(claim, path))
 
     return route
 
 
-def _field(claim: Any, path: str) -> Any:
+def claims(schema: Mapping[str, Any], paths: Iterable[str]) -> Callable[[bytes], Any]:
+    """Return what decodes the fields of a claim at `paths`: the reader's schema has no others."""
+    names = {path.split(".")[0] for path in paths}
+    wanted = {**schema, "fields": [each for each in schema["fields"] if each["name"] in names]}
+    writer: Any = parse_schema(copy.deepcopy(dict(schema)))
+    reader: Any = parse_schema(copy.deepcopy(wanted))
+
+    def read(value: bytes) -> Any:
+        stream = BytesIO(value)
+        stream.seek(_WIRE_HEADER_BYTES)
+        return schemaless_reader(stream, writer, reader)
+
+    return read
+
+
+def field(claim: Any, path: str) -> Any:
+    """Return the field of a claim at a path, e.g. ``payer.id``."""
     for name in path.split("."):
         claim = claim[name]
     return claim
+
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">=": operator.ge,
+    "startsWith": str.startswith,
+}
+
+
+def holds(read: Callable[[str], Any], tests: Iterable[Comparison]) -> bool:
+    """Return whether all `tests` hold of the values that `read` gives by their paths."""
+    return all(_OPERATORS[test.operator](read(test.path), test.value) for test in tests)
 
 
 class Clock:

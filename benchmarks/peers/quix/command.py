@@ -6,8 +6,9 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.engines import Row
+from benchmarks.engines import Aggregate, Row
 from benchmarks.trial import ROOT
+from benchmarks.workers.aggregation import Aggregation
 from benchmarks.workers.job import HOPPING, TABLE, WINDOWS, Job
 from fleet.errors import FatalError
 
@@ -41,6 +42,43 @@ def _store(job: Job) -> str:
         return "default"
     sizes = [job.windows.size_ms, job.windows.advance_ms] if job.case == HOPPING else [job.windows.size_ms]
     return f"{TABLE}_{job.case}_window_{'_'.join(map(str, sizes))}_reduce"
+
+
+def repartitions(job: Job) -> list[str]:
+    """Return the topic through which the events of each aggregation go to their group's partition."""
+    return [f"repartition__{job.name}--{job.source}--{each.name}" for each in job.aggregations]
+
+
+def changelogs(job: Job) -> list[str]:
+    """Return the topic of the rows of each aggregation."""
+    return [_changelog(job, each) for each in job.aggregations]
+
+
+def _changelog(job: Job, aggregation: Aggregation) -> str:
+    if aggregation.session is not None:
+        kind, times = "session", [aggregation.session.gap_ms - 1]
+    else:
+        window = aggregation.window or job.windows
+        hops = window.advance_ms != window.size_ms
+        kind, times = (
+            ("hopping", [window.size_ms, window.advance_ms]) if hops else ("tumbling", [window.size_ms])
+        )
+    store = f"{aggregation.name}_{kind}_window_{'_'.join(map(str, times))}_reduce"
+    return f"changelog__{job.name}--repartition.{job.source}.{aggregation.name}--{store}"
+
+
+def aggregate_row(job: Job, topic: str, key: bytes, value: bytes) -> Aggregate | None:
+    """Read a row: a list, by ``<group>|<start>|<end>``; None for its own marks."""
+    found = next(each for each in job.aggregations if topic == _changelog(job, each))
+    row = orjson.loads(value)
+    group, window = key[: -_WINDOW_BYTES - 1], key[-_WINDOW_BYTES:]
+    if not isinstance(row, list) or not group:
+        return None
+    start_ms, end_ms = int.from_bytes(window[:_NUMBER_BYTES]), int.from_bytes(window[-_NUMBER_BYTES:])
+    name = f"{group.decode()}/{start_ms}"
+    if found.session is not None:
+        name = f"{name}/{end_ms - 1 + found.session.gap_ms}"  # It ends a session just after its last event.
+    return Aggregate(found.name, name, tuple(row))
 
 
 def json_row(case: str, key: bytes, value: bytes) -> Row | None:

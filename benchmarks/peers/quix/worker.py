@@ -13,13 +13,13 @@ from typing import Any
 from quixstreams import Application
 from quixstreams.models.serializers import Serializer
 
-from benchmarks.workers.job import ROUTES, RULE_HEADER, TABLE, WINDOWS, Job, Window, take
+from benchmarks.peers.quix import aggregate
+from benchmarks.workers.aggregation import Window
+from benchmarks.workers.job import AGGREGATE, ROUTES, RULE_HEADER, TABLE, WINDOWS, Job, take
 from benchmarks.workers.plain import router
 
 COMMIT_INTERVAL_S = 0.25  # Progress, and latency exactly once, are seen by it; 5 s is the default.
 ROW = "row"
-RETENTION_MS = 24 * 60 * 60 * 1000
-"""It deletes a window when its grace ends, and the rows are to be kept: so the grace is this long."""
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -49,6 +49,8 @@ def new_app(job: Job) -> Any:
     )
     if job.case in ROUTES:
         _route(app, job)
+    elif job.case == AGGREGATE:
+        aggregate.declare(app, job)
     elif job.case in WINDOWS:
         _windowed_sum(app, job, job.windows)
     else:
@@ -97,7 +99,11 @@ def _windowed_sum(app: Any, job: Job, window: Window) -> None:
         return [row[0] + 1, row[1] + claim["charge_cents"]]
 
     frame = app.dataframe(app.topic(job.source, timestamp_extractor=at))
-    options = {"duration_ms": window.size_ms, "grace_ms": max(window.grace_ms, RETENTION_MS), "name": TABLE}
+    options = {
+        "duration_ms": window.size_ms,
+        "grace_ms": max(window.grace_ms, aggregate.RETENTION_MS),
+        "name": TABLE,
+    }
     if window.advance_ms == window.size_ms:
         windows = frame.tumbling_window(**options)
     else:

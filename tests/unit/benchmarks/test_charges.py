@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from itertools import islice
 
 from benchmarks.charges import BASE_MS, JITTER_MS, Charged, charges
-from benchmarks.workers.job import Window
+from benchmarks.workers.aggregation import Window
 from fleet.lane.partitioner import partition_of
 
 PARTITIONS = 4

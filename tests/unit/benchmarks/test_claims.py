@@ -15,7 +15,8 @@ from agents.router.domain.timeline import Timeline
 from benchmarks.claims import EVENT_TYPE, Claim, Claimed, Kind, claims, kinds
 from benchmarks.inputs import SCHEMA_PATH
 from benchmarks.rules import TARGETS, many_rules, rules_of
-from benchmarks.workers.job import ROUTE_ATTRIBUTES, ROUTE_FIELDS, Comparison, Job, Rule
+from benchmarks.workers.aggregation import Comparison
+from benchmarks.workers.job import ROUTE_ATTRIBUTES, ROUTE_FIELDS, Job, Rule
 from benchmarks.workers.lane import rule_set
 from benchmarks.workers.plain import router
 from fleet.lane.partitioner import partition_of

@@ -21,7 +21,8 @@ record Job(
         String schemaPath,
         String store,
         List<Rule> rules,
-        Window window) {
+        Window window,
+        List<Aggregation> aggregations) {
 
     /** An event for which all tests (path, operator, value) hold goes to the topic. */
     @JsonIgnoreProperties(ignoreUnknown = true)
@@ -30,6 +31,20 @@ record Job(
     /** Windows of event time. */
     @JsonIgnoreProperties(ignoreUnknown = true)
     record Window(long sizeMs, long advanceMs, long graceMs) {}
+
+    /** What is computed of the claims for which all tests hold, by group and window or session. */
+    @JsonIgnoreProperties(ignoreUnknown = true)
+    record Aggregation(
+            String name,
+            List<String> group,
+            List<String> functions,
+            List<List<Object>> tests,
+            Window window,
+            Session session) {}
+
+    /** Sessions of event time: an event {@code gapMs} or longer after the last one begins another. */
+    @JsonIgnoreProperties(ignoreUnknown = true)
+    record Session(long gapMs, long graceMs) {}
 
     static Job read(String path) throws IOException {
         return new ObjectMapper()

@@ -84,19 +84,10 @@ final class RuleSet {
 
     private void match(int[] candidates, Object[] values) {
         for (int rule : candidates) {
-            if (rule < first[topicOf[rule]] && holds(tests[rule], values)) {
+            if (rule < first[topicOf[rule]] && Test.hold(tests[rule], values)) {
                 first[topicOf[rule]] = rule;
             }
         }
-    }
-
-    private static boolean holds(Test[] tests, Object[] values) {
-        for (Test test : tests) {
-            if (!test.holds(values)) {
-                return false;
-            }
-        }
-        return true;
     }
 
     private static Map<Object, int[]> frozen(Map<Object, List<Integer>> found) {

@@ -45,6 +45,16 @@ record Test(String path, int place, Operator operator, String text, long number)
         return new Test(path, paths.indexOf(path), operator, text, number);
     }
 
+    /** Returns whether all of them hold. */
+    static boolean hold(Test[] tests, Object[] values) {
+        for (Test test : tests) {
+            if (!test.holds(values)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     boolean isEquality() {
         return operator == Operator.EQUAL && text != null;
     }

@@ -34,6 +34,7 @@ public final class Worker {
             case "route-fields" -> Router.topology(job, () -> new Fields(job.rules(), job.schemaPath()));
             case "keyed-sum" -> KeyedSum.topology(job);
             case "tumbling", "hopping" -> WindowedSum.topology(job);
+            case "aggregate" -> Aggregations.topology(job);
             default -> throw new IllegalArgumentException("Kafka Streams has no case " + job.caseName());
         };
     }
