@@ -40,6 +40,10 @@ class ConfigTable(Generic[Snapshot]):
         combine: Makes the snapshot of all rows by key, and of the offset up to which they were read.
         audit: Topic with what the rows were before; where the last good version of a row is found again
             by a process that starts when the row is bad already.
+
+    Attributes:
+        offset: Up to where the topic is read; the snapshot is of all rows before it. The offset that a
+            snapshot was made with may be less: what comes after it then is no row.
     """
 
     def __init__(
@@ -112,6 +116,8 @@ class ConfigTable(Generic[Snapshot]):
             if records:
                 self._take(rows, records)
                 self._publish(records[-1].offset + 1)
+            # The marker of a transaction comes after its records: a process that starts then reads past it.
+            self.offset = max(self.offset, await reader.position(tp))
 
     async def _fetch(self, reader: AIOKafkaConsumer, tp: TopicPartition) -> list[Any]:
         fetched = await reader.getmany(tp, timeout_ms=FETCH_TIMEOUT_MS)

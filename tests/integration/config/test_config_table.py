@@ -105,3 +105,27 @@ async def test_the_snapshot_knows_its_offset(stack_settings: Settings, topics: t
         await until(refused, LIMIT_S, "the refusal")
         assert before <= offset
         assert table.snapshot()[0] == {"a": 2}
+
+
+async def test_processes_read_up_to_the_same_offset(
+    stack_settings: Settings, topics: tuple[str, str]
+) -> None:
+    """One that follows a change gets as far as one that starts after it, past the end of its transaction."""
+    topic, audit = topics
+    async with following(stack_settings, topic, audit) as table:
+        log = ConfigLog(LaneConfig.of(stack_settings), topic, audit)
+
+        async def write(view: View) -> list[Write]:
+            del view
+            return [Write(name="a", action="update", after={"version": 3})]
+
+        await log.change(write, ADMIN)
+        await log.stop()
+        async with following(stack_settings, topic, audit) as later:
+            assert later.snapshot()[0] == {"a": 3}
+
+            async def caught_up() -> bool:
+                return table.offset == later.offset
+
+            await until(caught_up, LIMIT_S, "the offset of the one that started later")
+        assert table.snapshot()[0] == {"a": 3}
