@@ -41,7 +41,7 @@ MAX_WINDOWS: Final = 2_000
 class _Budget:
     """How many rows may still be looked at."""
 
-    left: int = MAX_WINDOWS
+    left: int
 
     def take(self, count: int) -> None:
         self.left -= count
@@ -145,7 +145,7 @@ class Merger:
                 builds.hear(() if message.mark is None else (message.mark,))
             else:
                 builds.hear(message.marks)
-        updates, budget, behind = Updates(self._results, state), _Budget(), False
+        updates, budget, behind = Updates(self._results, state), _Budget(MAX_WINDOWS), False
         for each in builds.there:
             yield from self._rows(each, updates)
             yield from self._closed(each.build, each.progress, updates, budget)
@@ -188,7 +188,7 @@ class Merger:
         """Write updates that are due, close what a chunk left, and purge what builds that are gone left."""
         del tick
         plan: Plan = state.config
-        updates, budget, again = Updates(self._results, state), _Budget(), False
+        updates, budget, again = Updates(self._results, state), _Budget(MAX_WINDOWS), False
         for key, row in list(state.prefix(BUILDS, build_key(state.partition, ""))):
             _, name = parse_build_key(key)
             build = plan.builds.get(name)
