@@ -5,18 +5,21 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.aggregator.domain.plan import Plan, Planner
+from agents.aggregator.domain.plan import Compiled, Plan, Planner
 from agents.aggregator.domain.progress import parse_source_key
 from agents.aggregator.domain.rows import BUILDS, INDEX, PENDING, ROWS, group_of, parse_build_key
+from agents.aggregator.failing import failing
 from agents.aggregator.history import HISTORIES, History
 from agents.aggregator.merge import Merger
 from agents.aggregator.partials import SOURCES, Partials
 from agents.aggregator.queries import queries
+from agents.aggregator.quota import QuotaWatch
 from api import Services, mount
 from fleet.lane import LaneApp
 from fleet.lane.following import slot_of
 from fleet.settings import Settings, settings
 from schemas.codec import Codec
+from tables.aggregations.acting import pause_over_quota
 from tables.aggregations.kind import AUDIT, TOPIC
 from tables.config import ConfigTable
 
@@ -45,8 +48,9 @@ def new_app(config: Settings | None = None) -> LaneApp:
     _add_first(app, definitions, Partials(codec, partials, begun, idle_ms))
     _add_history(app, definitions, History(codec, history, begun, definitions.snapshot), begun)
     second = Merger(codec, definitions.snapshot, lambda: definitions.offset, PARTITIONS)
-    _add_second(app, definitions, second, [partials, history])
-    app.lane.closing += [definitions.stop, services.close]
+    watch = _watch(app, definitions, services, chosen.dead_letter_share)
+    _add_second(app, definitions, second, [partials, history], watch)
+    app.lane.closing += [watch.stop, definitions.stop, services.close]
     asked = queries(app, services, codec, ready=definitions.ready, plan=definitions.snapshot)
     mount(app.web_app, services, asked)
     return app
@@ -82,11 +86,16 @@ def _add_history(app: LaneApp, definitions: ConfigTable[Plan], stage: History, b
 
 
 def _add_second(
-    app: LaneApp, definitions: ConfigTable[Plan], stage: Merger, sources: list[Repartition]
+    app: LaneApp,
+    definitions: ConfigTable[Plan],
+    stage: Merger,
+    sources: list[Repartition],
+    watch: QuotaWatch,
 ) -> None:
     async def ready() -> None:
         await definitions.ready()
         await stage.ready()
+        watch.start()
 
     tables = [
         _by_group(app, ROWS, "Aggregates, keyed <build>|<group>|<end and start of the window>"),
@@ -107,6 +116,19 @@ def _add_second(
         **{**_common(definitions), "ready": ready},
     )
     declare(stage.process)
+
+
+def _watch(app: LaneApp, definitions: ConfigTable[Plan], services: Services, share: float) -> QuotaWatch:
+    def refusing() -> list[tuple[Compiled, str]]:
+        return list(failing(app.lane.host.owned(SOURCES), definitions.snapshot(), share))
+
+    return QuotaWatch(
+        lambda: app.lane.host.owned(BUILDS),
+        definitions.snapshot,
+        PARTITIONS,
+        partial(pause_over_quota, services.aggregations),
+        refusing,
+    )
 
 
 def _common(definitions: ConfigTable[Plan]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from agents.aggregator.domain.plan import Compiled, Plan
@@ -37,6 +37,7 @@ class QuotaWatch:
         partitions: Over how many partitions quotas are spread.
         pause: Pauses an aggregation, by its name, the number of the build, and why; done twice, it does
             nothing.
+        failing: Gives builds that are to be paused for another reason, and which.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class QuotaWatch:
         plan: Callable[[], Plan],
         partitions: int,
         pause: Pause,
+        failing: Callable[[], Iterable[tuple[Compiled, str]]] = tuple,
     ) -> None:
         self._stores = stores
         self._plan = plan
         self._partitions = partitions
         self._pause = pause
+        self._failing = failing
         self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -66,14 +69,15 @@ class QuotaWatch:
 
     async def look(self) -> None:
         """Pause what is over its quota now."""
-        over = {build: why for partition in self._stores() for build, why in self._over(partition)}
+        over = dict(self._failing())
+        over |= {build: why for partition in self._stores() for build, why in self._over(partition)}
         for build, why in over.items():
             name, number = build.definition.name, build.build.number
             try:
                 if await self._pause(name, number, why):
                     log.warning("aggregation %s is paused: %s", name, why)
             except EventfleetError as error:
-                log.warning("aggregation %s is over its quota, and not paused yet: %s", name, error)
+                log.warning("aggregation %s is to be paused, and is not yet: %s", name, error)
 
     async def _watch(self) -> None:
         while True:
