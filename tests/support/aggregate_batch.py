@@ -23,6 +23,7 @@ _COLUMNS: Final = {
     "topic": "varchar",
     "partition": "integer",
     "offset": "bigint",
+    "live": "boolean",
     "time_ms": "bigint",
     "order_id": "varchar",
     "article": "varchar",
@@ -56,7 +57,7 @@ _DAYS: Final = """
 _TAKEN: Final = """
     with seen as (
         select *, max(time_ms) over (
-            partition by topic, "partition" order by "offset"
+            partition by topic, "partition", live order by "offset"
             rows between unbounded preceding and 1 preceding
         ) as before_ms
         from events where list_contains($sources, topic)
@@ -145,14 +146,16 @@ class Batch:
 
     Args:
         events: Events in any order; each knows its place in the log.
+        begun: First offset that a build took as it came, by topic and partition: what is before is its
+            history, whose events are late by themselves.
     """
 
-    def __init__(self, events: Iterable[Logged]) -> None:
+    def __init__(self, events: Iterable[Logged], begun: Mapping[tuple[str, int], int] | None = None) -> None:
         self._database = duckdb.connect()
         self._database.execute("set timezone = 'UTC'")
         with TemporaryDirectory() as folder:
             file = Path(folder) / "events.json"
-            file.write_text("".join(map(_line, events)))
+            file.write_text("".join(_line(each, begun or {}) for each in events))
             columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _COLUMNS.items())
             replaced = ", ".join(f"{sql} as {name}" for name, sql in _AS.items())
             self._database.execute(
@@ -175,6 +178,16 @@ class Batch:
                 for each, found in zip(question.functions, row[groups + 2 :], strict=True)
             }
             for row in rows
+        }
+
+    def finals(self, question: Question) -> dict[Cell, Row]:
+        """Return the right results of the windows that have closed when all events have come."""
+        watermark_ms = self.watermark_ms(question.document["sources"])
+        waits_ms = question.grace_ms + question.windows.get("gap_ms", 0)
+        return {
+            cell: row
+            for cell, row in self.results(question).items()
+            if cell.end_ms is not None and cell.end_ms + waits_ms <= watermark_ms
         }
 
     def missed(self, question: Question) -> list[Missed]:
@@ -229,8 +242,9 @@ def _windows(windows: Mapping[str, Any]) -> str:
     return found
 
 
-def _line(event: Logged) -> str:
+def _line(event: Logged, begun: Mapping[tuple[str, int], int]) -> str:
     place = {"topic": event.topic, "partition": event.partition, "offset": event.offset}
+    place |= {"live": event.offset >= begun.get((event.topic, event.partition), 0)}
     written = {name: _plain(value) for name, value in event.order.items()}
     return f"{json.dumps({**place, 'time_ms': event.time_ms, **written})}\n"
 
