@@ -39,8 +39,8 @@ def failing(stores: Mapping[int, Store], plan: Plan, share: float) -> Iterator[t
         events = count + taken[name]
         if count > share * events:
             number = build.build.number
-            yield (
-                build,
+            why = (
                 f"failing: build {number} refused {count:,} of {events:,} events; see "
-                f"`eventfleet dead-letters list`, mend the expression that it names, then redrive them",
+                f"`eventfleet dead-letters list`, mend the expression that it names, then redrive them"
             )
+            yield build, why

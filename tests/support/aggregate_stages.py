@@ -188,7 +188,9 @@ class Stages:
     def _tick(self, task: _Task) -> Tick:
         partitions = {topic: sum(place[0] == topic for place in self._logs) for topic, _ in self._logs}
         followed = {
-            TopicPartition(*place): Followed(at, partitions[place[0]], not task.waiting[place], self._reading.get(place, ""))
+            TopicPartition(*place): Followed(
+                at, partitions[place[0]], not task.waiting[place], self._reading.get(place, "")
+            )
             for place, at in task.position.items()
             if place in self._logs
         }
