@@ -18,7 +18,7 @@ def differences(
     found += [f"{cell}: too much" for cell in given.keys() - right.keys()]
     for cell in right.keys() & given.keys():
         found += [
-            f"{cell}: {each.name}: {_short(given[cell][each.name])}, right is {_short(right[cell][each.name])}"
+            f"{cell}: {each.name}: {_short(given[cell][each.name])}, not {_short(right[cell][each.name])}"
             for each in functions
             if not each.agrees(given[cell][each.name], right[cell][each.name])
         ]

@@ -1,4 +1,4 @@
-"""Both stages of the aggregator over all events in memory, against a recomputation of the whole log in SQL."""
+"""Both stages of the aggregator in memory, against a recomputation of the whole log in SQL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def log_ends(events: list[Logged]) -> dict[Place, int]:
 
 
 def check(stages: Stages, batch: Batch) -> None:
-    """Check all that was written: each final once, nothing missing and nothing too much, and what was late."""
+    """Check all that was written: each final once, nothing missing, nothing more, and what was late."""
     for name, question in QUESTIONS.items():
         results = stages.results.get(name, [])
         if question.windows["kind"] == "none":
