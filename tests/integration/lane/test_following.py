@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pytest
-from aiokafka.admin import NewPartitions
+from aiokafka.admin import NewPartitions, RecordsToDelete
+from aiokafka.structs import TopicPartition
 
 from fleet.lane import Emit, Follow, LaneAgent
 from fleet.lane.errors import Lost
@@ -184,6 +185,71 @@ async def test_a_topic_that_comes_later_is_followed_then(
             await admin.create_partitions({later: NewPartitions(4)})
         await followed.send(later, 4, 3)
         await followed.all_told()
+
+
+async def test_where_to_begin_is_found_once(followed: Followed) -> None:
+    """The end of a topic is where it was when first followed, though no record came before a restart."""
+    one, _ = followed.topics
+    followed.follow(one, start="latest")
+    async with local_lane(followed._load, followed.agent()) as lane:
+        await lane.becomes(RUNNING)
+        await until(lambda: _rows(lane, one, 3), LIMIT_S, "the positions committed")
+    await followed.send(one, 3, 2)
+    async with local_lane(followed._load, followed.agent()) as lane:
+        await followed.all_told()
+        followed.follow()
+        await until(lambda: _rows(lane, one, 0), LIMIT_S, "the positions forgotten")
+
+
+async def _rows(lane: LocalLane, topic: str, partitions: int) -> bool:
+    """Return whether the rows of all tasks are of so many partitions of a topic."""
+    holds = [lane.task(number).hold for number in range(PARTITIONS)]
+    keys = {key for hold in holds if hold for key, _ in hold.tables["follower-positions"].items()}
+    wanted = {f"{topic}/{number}" for number in range(partitions)}
+    return all(holds) and keys - {f"{topic}/*"} == wanted
+
+
+async def test_new_partitions_are_read_whole_by_who_began_at_the_end(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch, unique: Callable[[str], str]
+) -> None:
+    """All that they hold came after the topic was followed."""
+    monkeypatch.setattr("fleet.lane.following.LOOK_EVERY_S", 0.2)
+    later = unique("later")
+    followed.follow(later, start="latest")
+    async with local_lane(followed._load, followed.agent()) as lane:
+        await lane.becomes(RUNNING)
+        await until(lambda: _counted(lane, later), LIMIT_S, "the topic is known to be missing")
+        monkeypatch.setattr("fleet.lane.following.LOOK_EVERY_S", 2.0)
+        await followed._load.cluster.create({later: 2})
+        await followed.send(later, 2, 3)
+        await followed.all_told()
+
+
+async def _counted(lane: LocalLane, topic: str) -> bool:
+    holds = [lane.task(number).hold for number in range(PARTITIONS)]
+    return all(hold and hold.tables["follower-positions"].get(f"{topic}/*") == 0 for hold in holds)
+
+
+async def test_records_that_retention_took_halt_the_task(followed: Followed) -> None:
+    """It says which are lost, and goes on once the topic is followed anew."""
+    one, _ = followed.topics
+    followed.follow(one)
+    async with local_lane(followed._load, followed.agent()):
+        await followed.send(one, 1, 3)
+        await followed.all_told()
+    unread = Followed(followed._load, followed.topics)
+    await unread.send(one, 1, 4)
+    async with followed._load.cluster.admin() as admin:
+        await admin.delete_records({TopicPartition(one, 0): RecordsToDelete(before_offset=5)})
+    slot = slot_of(one, 0, PARTITIONS)
+    async with local_lane(followed._load, followed.agent(), halted_retry_s=0.2) as lane:
+        await lane.becomes({slot: "halted"})
+        assert f"{one}/0: offsets 3 to 4 were deleted before they were processed" in lane.task(slot).reason
+        followed.follow(one, token="anew")  # noqa: S106 - no password
+        followed.sent += unread.sent[2:]
+        await followed.all_told()
+        await lane.becomes({slot: "running"})
+        assert lane.host.describe()[slot]["next"][f"{one}/0"] == 7
 
 
 def test_partitions_are_spread_over_slots() -> None:
