@@ -7,11 +7,12 @@ from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.aggregator.domain.functions import At
-from agents.aggregator.domain.messages import Message, Partial, Source, Standing
+from agents.aggregator.domain.messages import Mark, Message, Partial, Source, Standing
 from agents.aggregator.domain.plan import Compiled
 from agents.aggregator.domain.windowing import ALL_TIME, Window, merge_sessions
 from agents.aggregator.domain.windowing.sessions import Sessions
@@ -24,6 +25,7 @@ from tests.support.aggregate_merging import (
     closing_marks,
     messages_of,
     result_schema,
+    states,
 )
 
 HOUR_MS = 3_600_000
@@ -48,6 +50,7 @@ WINDOWS: list[dict[str, Any]] = [
     {"kind": "calendar", "unit": "day", "time_zone": "Europe/Berlin"},
     {"kind": "calendar", "unit": "week", "time_zone": "America/New_York"},
 ]
+SESSIONS = [{"kind": "session", "gap_ms": gap_ms} for gap_ms in (HOUR_MS // 6, HOUR_MS // 2)]
 
 
 def build_of(windows: dict[str, Any], grace_ms: int = 0, mode: str = "finals", **fields: Any) -> Compiled:
@@ -68,9 +71,11 @@ def build_of(windows: dict[str, Any], grace_ms: int = 0, mode: str = "finals", *
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Compiled, list[list[Happening]], Random]:
+def cases(
+    draw: st.DrawFn, windows: Sequence[dict[str, Any]] = WINDOWS
+) -> tuple[Compiled, list[list[Happening]], Random]:
     """Draw a build, the events of each of its sources, and what cuts and mixes them."""
-    build = build_of(draw(st.sampled_from(WINDOWS)), draw(st.sampled_from([0, HOUR_MS // 4, 3 * HOUR_MS])))
+    build = build_of(draw(st.sampled_from(windows)), draw(st.sampled_from([0, HOUR_MS // 4, 3 * HOUR_MS])))
     random = Random(draw(st.integers(0, 1 << 32)))
     spread_ms = draw(st.sampled_from([HOUR_MS, 6 * HOUR_MS, 80 * HOUR_MS]))
     sources = []
@@ -150,8 +155,8 @@ def written(build: Compiled, results: Sequence[dict[str, Any]]) -> dict[tuple[st
     return found
 
 
-@settings(max_examples=150, deadline=None)
-@given(cases())
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(cases(), cases(SESSIONS)))
 def test_finals_are_what_a_recomputation_gives(
     case: tuple[Compiled, list[list[Happening]], Random],
 ) -> None:
@@ -175,7 +180,7 @@ def test_finals_are_what_a_recomputation_gives(
 
 
 @settings(max_examples=150, deadline=None)
-@given(cases(), st.integers(0, 3))
+@given(st.one_of(cases(), cases(SESSIONS)), st.integers(0, 3))
 def test_nothing_depends_on_where_chunks_are_cut(
     case: tuple[Compiled, list[list[Happening]], Random], idle: int
 ) -> None:
@@ -214,6 +219,43 @@ def test_sources_may_come_in_any_order(case: tuple[Compiled, list[list[Happening
     assert one.rows() == other.rows()
     assert (one.late, other.late) == ({}, {})
     assert one.progress(build) == other.progress(build)
+
+
+def of_session(build: Compiled, first_ms: int, last_ms: int, events: int, at_ms: int | None) -> Partial:
+    """Return a session of one group, and with it how far the only source has got."""
+    source = Source("canonical.claim", 0)
+    items = [(number, Happening(first_ms, "a", number), None) for number in range(events)]
+    share = (first_ms, last_ms + HOUR_MS // 2, events, states(build, source, items))
+    mark = None if at_ms is None else Mark(build.id, source, 1, at_ms)
+    return Partial(build.id, source, {'["a"]': [share]}, mark=mark)
+
+
+def test_a_session_waits_for_events_that_may_still_join_it() -> None:
+    """It has ended, but one that comes now and is not late itself joins it; then it is closed for good."""
+    build = build_of(SESSIONS[1])
+    gap_ms = HOUR_MS // 2
+    stage = Stage2(build)
+    stage.chunk([of_session(build, 0, 0, 1, gap_ms + 1)])
+    assert stage.finals() == []
+    stage.chunk([of_session(build, gap_ms - 1, gap_ms - 1, 1, 3 * gap_ms - 2)])
+    assert [window for _, _, window in stage.rows()] == [Window(0, 2 * gap_ms - 1)]
+    assert stage.finals() == []
+    closing = stage.chunk(closing_marks(build, [Source("canonical.claim", 0)], 1, 3 * gap_ms - 1))
+    assert not closing.is_empty()
+    assert [each["events"] for each in stage.finals()] == [2]
+    stage.check(build)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_closed_session_is_joined_to_none(together: bool) -> None:  # noqa: FBT001 - of pytest
+    """What overlaps it after a source was idle is a session of its own, also within one chunk."""
+    build, gap_ms = build_of(SESSIONS[1]), HOUR_MS // 2
+    messages = [of_session(build, 0, 0, 1, 2 * gap_ms), of_session(build, gap_ms - 1, 2 * gap_ms, 2, None)]
+    stage = Stage2(build).chunks(messages, [2] if together else [1, 1])
+    rows = {window: events for (_, _, window), (events, _) in stage.rows().items()}
+    assert rows == {Window(0, gap_ms): 1, Window(gap_ms - 1, 3 * gap_ms): 2}
+    assert [each["events"] for each in stage.finals()] == [1]
+    stage.check(build)
 
 
 def test_the_schema_of_the_test_is_as_the_derived_one() -> None:
