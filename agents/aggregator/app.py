@@ -103,6 +103,8 @@ def _add_second(
         _by_group(app, PENDING, "Updates to be written, keyed <due>|<key of the row>"),
         app.lane_table(
             BUILDS,
+            # Few rows, which every tick reads.
+            store="memory",
             partition_by=lambda key: parse_build_key(key)[0],
             help="How far builds have got, keyed <partition>/<build>",
         ),
@@ -110,6 +112,7 @@ def _add_second(
     declare = app.lane_agent(
         name=NAME,
         sources=sources,
+        redrive=True,
         tables=tables,
         prepare=stage.prepare,
         on_tick=stage.on_tick,
