@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
-from benchmarks.engines import Aggregates, Engine, PerSecond
+from benchmarks import product
+from benchmarks.engines import PRODUCT, Aggregates, Engine, PerSecond, python
 from benchmarks.goals import STREAMS_EOS
 from benchmarks.peers.engines import ENGINES as PEERS
 from benchmarks.peers.quix import command as quix
@@ -38,12 +39,33 @@ _QUIX_PER_S: Final = {
     AGGREGATE_HOPPING: 6_000,
     AGGREGATE_SESSION: 6_000,
 }
+_OWN_PER_S: Final = {
+    AGGREGATE_TUMBLING: 100_000,
+    AGGREGATE_HOPPING: 60_000,
+    AGGREGATE_SESSION: 60_000,
+    AGGREGATE_TEN: 20_000,
+}
 _STREAMS_PER_S: Final = {
     AGGREGATE_TUMBLING: 90_000,
     AGGREGATE_HOPPING: 60_000,
     AGGREGATE_SESSION: 60_000,
     AGGREGATE_TEN: 15_000,
 }
+
+
+def _own(name: str, store: Literal["memory", "rocksdb"]) -> Engine:
+    return Engine(
+        name=name,
+        guarantee="exactly_once",
+        settings=f"as shipped: the aggregator, definitions written as teams do, state in {store}, no output",
+        command=python("benchmarks.workers.aggregator"),
+        cases=AGGREGATES,
+        per_s=PerSecond(0, 0, _OWN_PER_S),
+        warmup_events=100_000,
+        makes_changelog=True,
+        store=store,
+        aggregates=product.AGGREGATES,
+    )
 
 
 def _streams(engine: Engine, commits: str) -> Engine:
@@ -71,6 +93,8 @@ _PEERS: Final = {engine.name: engine for engine in PEERS}
 ENGINES: Final = {
     engine.name: engine
     for engine in (
+        _own(PRODUCT, "memory"),
+        _own(f"{PRODUCT}-rocksdb", "rocksdb"),
         _streams(_PEERS[STREAMS_EOS], "100 ms (the default)"),
         _streams(_PEERS["kafka-streams-alo"], "500 ms (the default, 30 s, is longer than a run)"),
         _quix(_PEERS["quix-eo"]),

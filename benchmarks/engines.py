@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -11,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 import orjson
 
 from agents.router.route import COUNTS
+from benchmarks.cluster import Cluster
 from benchmarks.workers.job import CASES, ROUTES, WINDOWS, Guarantee, Job
 from fleet.lane.store import OFFSETS_KEY
 
@@ -83,6 +85,26 @@ class Aggregate(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The part of a source topic that an engine processes: all from `starts` on.
+
+    Attributes:
+        topic: The source topic.
+        starts: First offset by partition.
+        events: Number of events from there on.
+        warmup_events: How many of them, at first, are not measured.
+    """
+
+    topic: str
+    starts: Mapping[int, int]
+    events: int
+    warmup_events: int
+
+
+Begun = Callable[[Cluster, Job, Part], AbstractAsyncContextManager[Callable[[], Awaitable[int]]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregates:
     """How an engine does the cases of ``make bench-aggregation``.
 
@@ -91,11 +113,16 @@ class Aggregates:
             partition: an engine is done once it has read them to their end.
         changelogs: Gives the topics of its rows.
         row: Reads a record of one, from the job, topic, key and value; None where it is no result.
+        partitions: Partitions of the changelogs, where they are not as many as of the source.
+        begun: Makes all ready for a worker that begins at a part of the source, and gives what asks how many
+            events of it are taken, where that is not what its consumer group has committed.
     """
 
     repartitions: Callable[[Job], Sequence[str]]
     changelogs: Callable[[Job], Sequence[str]]
     row: Callable[[Job, str, bytes, bytes], Aggregate | None]
+    partitions: int | None = None
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

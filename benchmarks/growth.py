@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks import verify
 from benchmarks.charges import Charged, charges
 from benchmarks.claims import Routed
-from benchmarks.engines import Engine
+from benchmarks.engines import Engine, Part
 from benchmarks.figures import Growth
 from benchmarks.inputs import CLAIMS, Inputs, end_of
 from benchmarks.measure import MeasureError
@@ -18,7 +18,7 @@ from benchmarks.publish import publish
 from benchmarks.rig import Rig
 from benchmarks.rules import many_rules
 from benchmarks.runs import Run
-from benchmarks.trial import Check, Part, run
+from benchmarks.trial import Check, run
 from benchmarks.workers.job import KEYED_SUM, ROUTE_ATTRIBUTES, Job
 
 GROWTH = "growth"

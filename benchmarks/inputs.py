@@ -12,10 +12,10 @@ from benchmarks import verify
 from benchmarks.charges import Charged, Sums, charges
 from benchmarks.claims import Claimed, Routed, claims, kinds
 from benchmarks.cluster import Cluster
-from benchmarks.engines import Engine
+from benchmarks.engines import Engine, Part
 from benchmarks.publish import publish
 from benchmarks.rules import rules_of
-from benchmarks.trial import ROOT, Check, Part
+from benchmarks.trial import ROOT, Check
 from benchmarks.workers.aggregation import Window
 from benchmarks.workers.job import (
     AGGREGATE_TEN,

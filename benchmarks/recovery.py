@@ -12,13 +12,13 @@ from pathlib import Path
 
 from benchmarks import verify
 from benchmarks.charges import Charged, charges
-from benchmarks.engines import RECOVERY, Engine
+from benchmarks.engines import RECOVERY, Engine, Part
 from benchmarks.figures import Recovery, RecoveryRun
 from benchmarks.inputs import PARTITIONS, end_of
 from benchmarks.measure import MeasureError, watch
 from benchmarks.publish import publish
 from benchmarks.rig import Rig
-from benchmarks.trial import Part, Worker, cleared, prepare, progress_of, started
+from benchmarks.trial import Worker, cleared, prepare, progress_of, started
 from benchmarks.workers.job import KEYED_SUM, Job
 from stack.process import telling_line
 

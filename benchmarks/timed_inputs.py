@@ -9,11 +9,11 @@ from typing import Any
 from benchmarks import verify
 from benchmarks.aggregations import AGGREGATIONS
 from benchmarks.cluster import Cluster
-from benchmarks.engines import Engine
+from benchmarks.engines import Engine, Part
 from benchmarks.inputs import PARTITIONS, SCHEMA_PATH, Size, end_of
 from benchmarks.publish import publish
 from benchmarks.timed_claims import EVENT_TYPE, Rows, Timed, timed_claims, timed_kinds
-from benchmarks.trial import Check, Part
+from benchmarks.trial import Check
 from benchmarks.workers.job import Job
 from schemas.registry import Registry
 

@@ -6,16 +6,15 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import psutil
 
 from benchmarks.cluster import Cluster
-from benchmarks.engines import Engine
+from benchmarks.engines import Engine, Part
 from benchmarks.measure import MeasureError, Rates, cpu_s, rates, watch
 from benchmarks.repartitioned import Repartitioned
 from benchmarks.workers.job import ROUTES, Job
@@ -23,23 +22,6 @@ from stack.process import Identity, spawn, telling_line, terminate
 
 ROOT = Path(__file__).parents[1]
 GRACE_S = 20.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """The part of a source topic that an engine processes: all from `starts` on.
-
-    Attributes:
-        topic: The source topic.
-        starts: First offset by partition.
-        events: Number of events from there on.
-        warmup_events: How many of them, at first, are not measured.
-    """
-
-    topic: str
-    starts: Mapping[int, int]
-    events: int
-    warmup_events: int
 
 
 Check = Callable[[Job], Awaitable[None]]
@@ -69,7 +51,8 @@ async def prepare(cluster: Cluster, engine: Engine, job: Job, part: Part) -> Non
     """Create the topics of `job`, and let its group start at `part`."""
     targets = {rule.topic for rule in job.rules}
     await cluster.create([*targets, job.dead_letters], job.partitions, compacted=_changelogs(engine, job))
-    if any(part.starts.values()):
+    begins_itself = engine.aggregates is not None and engine.aggregates.begun is not None
+    if any(part.starts.values()) and not begins_itself:
         await cluster.start_at(job.name, part.topic, part.starts)
         if engine.mark is not None:
             await cluster.mark(engine.changelog(job), engine.mark, part.topic, part.starts)
@@ -94,6 +77,11 @@ def progress_of(cluster: Cluster, job: Job, part: Part) -> Callable[[], Awaitabl
 
 
 @asynccontextmanager
+async def _committed(cluster: Cluster, job: Job, part: Part) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    yield progress_of(cluster, job, part)
+
+
+@asynccontextmanager
 async def results_of(
     cluster: Cluster, engine: Engine, job: Job, part: Part
 ) -> AsyncIterator[Callable[[], Awaitable[int]]]:
@@ -102,14 +90,15 @@ async def results_of(
     Where events are repartitioned it is about how many, until it is all: the share of what has been
     repartitioned that is aggregated. Engines write more or less than one record an event.
     """
-    taken = progress_of(cluster, job, part)
     if engine.aggregates is None:
-        yield taken
+        yield progress_of(cluster, job, part)
         return
     markers = 1 if engine.guarantee == "exactly_once" else 0
-    async with Repartitioned(
-        cluster, job.name, engine.aggregates.repartitions(job), markers
-    ) as repartitioned:
+    begun, topics = engine.aggregates.begun or _committed, engine.aggregates.repartitions(job)
+    async with (
+        begun(cluster, job, part) as taken,
+        Repartitioned(cluster, job.name, topics, markers) as repartitioned,
+    ):
 
         async def progress() -> int:
             return int(await taken() * await repartitioned.share())

@@ -108,7 +108,8 @@ async def check_aggregates(aggregates: Aggregates, job: Job, expected: Mapping[s
     tables: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in expected}
     for changelog in aggregates.changelogs(job):
         raw: dict[bytes, bytes | None] = {}
-        async for found in records(job.bootstrap_servers, changelog, job.partitions):
+        partitions = aggregates.partitions or job.partitions
+        async for found in records(job.bootstrap_servers, changelog, partitions):
             raw.update((record.key, record.value) for record in found)
         for key, value in raw.items():
             row = None if value is None else aggregates.row(job, changelog, key, value)

@@ -33,16 +33,16 @@ PARTITIONS: Final = 6
 """Partitions of the state, and slots that share the sources; never change the number."""
 
 
-def new_app(config: Settings | None = None) -> LaneApp:
-    """Return the worker's app."""
+def new_app(config: Settings | None = None, *, name: str = NAME) -> LaneApp:
+    """Return the worker's app, of which `name` is the app id and the consumer group."""
     chosen = config or settings()
-    app = LaneApp(NAME, web_port=chosen.aggregator_port, config=chosen)
+    app = LaneApp(name, web_port=chosen.aggregator_port, config=chosen)
     services = Services.of(chosen)
     planner = Planner()
     definitions = ConfigTable(services.lane, TOPIC, planner.parse, planner.plan, audit=AUDIT)
     codec = Codec(services.registry)
     begun, partials, history = (
-        app.repartition(name, partitions=PARTITIONS) for name in ("begun", "partials", "history")
+        app.repartition(topic, partitions=PARTITIONS) for topic in ("begun", "partials", "history")
     )
     idle_ms = int(chosen.idle_after_s * 1_000)
     _add_first(app, definitions, Partials(codec, partials, begun, idle_ms))

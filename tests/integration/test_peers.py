@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.charges import Charged, charges
-from benchmarks.engines import Engine
+from benchmarks.engines import Engine, Part
 from benchmarks.peers.engines import ENGINES
 from benchmarks.peers.quix.command import PYTHON
 from benchmarks.publish import publish
 from benchmarks.rig import rig
-from benchmarks.trial import Part, prepare, progress_of, started
+from benchmarks.trial import prepare, progress_of, started
 from benchmarks.verify import check_rows
 from benchmarks.workers.job import KEYED_SUM
 from fleet.settings import Settings
