@@ -311,6 +311,6 @@ class DeadLetters:
         if not wanted.agent:
             return known
         if TOPIC_PREFIX + wanted.agent not in known:
-            agents = ", ".join(name.removeprefix(TOPIC_PREFIX) for name in known)
+            agents = ", ".join(sorted(name.removeprefix(TOPIC_PREFIX) for name in known))
             raise NotFoundError(f"no agent {wanted.agent!r} has dead letters", hint=f"use one of {agents}")
         return [TOPIC_PREFIX + wanted.agent]

@@ -13,13 +13,17 @@ from typing import Any
 
 import orjson
 
-from fleet.cli.run import RULES
+from fleet.cli.keys import opened
+from fleet.cli.people import cli_actor
+from fleet.cli.run import AGGREGATIONS, RULES
+from fleet.cli.run.aggregates import BY_DAY, BY_PROVIDER
 from fleet.lane.config import LaneConfig
 from fleet.settings import Settings
 from schemas.catalogue import load_catalogue
 from schemas.cli import apply_catalogue
 from schemas.codec import Codec
 from schemas.registry import Registry
+from tables.access import Role
 from tables.routes.kind import TOPIC as RULES_TOPIC
 from tests.support.agents_cli import eventfleet
 from tests.support.agents_proxy import TcpProxy
@@ -33,6 +37,10 @@ PARTITIONS = 6
 AGENTS = ("normalizer", "router", "aggregator")
 RAW = "raw.x12"
 CANONICAL = "canonical.claim"
+PARTIALS = "aggregator-partials"
+"""The agent of the aggregator that reads events, and sets aside what it cannot take."""
+BY_HOUR = "claims-by-provider-hour"
+AGGREGATES = (BY_PROVIDER, BY_HOUR, BY_DAY)
 SUBJECT = "canonical.claim-value"
 LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
@@ -56,6 +64,7 @@ class Fleet:
         settings: Settings of the workers; they reach the registry through `registry`.
         folder: Where their logs and data go.
         registry: The way to the registry, which a test may cut.
+        token: An admin's key to the API.
         workers: The first worker of each agent.
         files: How many files have been made so far, so that no two are alike.
         published: Seeds of generated files that are published.
@@ -64,6 +73,7 @@ class Fleet:
     settings: Settings
     folder: Path
     registry: TcpProxy
+    token: str = ""
     workers: dict[str, Worker] = field(default_factory=dict)
     files: int = 0
     published: set[int] = field(default_factory=set)
@@ -195,8 +205,33 @@ class Fleet:
     async def counts(self) -> dict[str, int]:
         """Return what router and aggregator have counted so far."""
         routed = await self.get("router", "/routed")
-        totals = (await self.get("aggregator", "/totals"))["kinds"]
-        return {**routed, "(aggregated)": totals.get("day", {}).get("claims", 0)}
+        rows = await self.aggregates(f"{BY_PROVIDER}/windows/all/top?by=claims&n=1000")
+        claims = [row["values"]["claims"] for row in rows.get("rows", ())]
+        return {**routed, "(aggregated)": sum(claims)}
+
+    async def aggregates(self, path: str, worker: Worker | None = None) -> Any:
+        """Return what an aggregator answers to a query, also that there is nothing, once it answers."""
+
+        async def answered() -> Answer | None:
+            answer = await self.ask(worker or self.workers["aggregator"], f"/v1/aggregates/{path}")
+            return answer if answer.status in (200, 404) else None
+
+        found = await until(answered, LIMIT_S, f"an answer to {path}")
+        assert found is not None
+        return found.body
+
+    async def ask(self, worker: Worker, path: str, content: Any = None, **headers: str) -> Answer:
+        """Return a worker's answer to an admin; see `tests.support.agents_views.ask`."""
+        return await ask(worker, path, content, Authorization=f"Bearer {self.token}", **headers)
+
+    async def aggregates_live(self) -> None:
+        """Wait until the demonstration's aggregations have heard of every partition of their source."""
+
+        async def live() -> bool:
+            found = [await self.aggregates(name) for name in AGGREGATES]
+            return all(_is_live(each) for each in found)
+
+        await until(live, LIMIT_S, "the aggregations are live")
 
     async def get(self, agent: str, path: str) -> Any:
         """Return the JSON of a view of an agent's first worker, once it answers."""
@@ -219,9 +254,12 @@ def running_fleet(stack: Settings, folder: Path) -> Iterator[Fleet]:
         fleet = Fleet(stack.model_copy(update=own), folder, proxy)
         try:
             asyncio.run(apply_topics(fleet.settings))
-            code, said = apply_rules(fleet.settings, RULES)
-            assert code == 0, said
+            for noun, path in (("routes", RULES), ("aggregations", AGGREGATIONS)):
+                code, said = apply(fleet.settings, noun, path)
+                assert code == 0, said
+            fleet.token = asyncio.run(an_admin(fleet.settings))
             asyncio.run(fleet.start_all())
+            asyncio.run(fleet.aggregates_live())
             yield fleet
         finally:
             fleet.end()
@@ -233,8 +271,19 @@ async def apply_topics(settings: Settings) -> None:
     assert not found.refusals
 
 
-def apply_rules(settings: Settings, path: Path) -> tuple[int, str]:
-    """Run ``eventfleet routes apply``; return its exit code and all it said."""
-    process = eventfleet(settings, "routes", "apply", str(path))
+async def an_admin(settings: Settings) -> str:
+    """Return a new key that may do everything."""
+    async with opened(settings) as keys:
+        return (await keys.issue("platform", [Role.ADMIN], cli_actor())).token
+
+
+def apply(settings: Settings, noun: str, path: Path) -> tuple[int, str]:
+    """Run ``eventfleet routes apply``, or of another noun; return its exit code and all it said."""
+    process = eventfleet(settings, noun, "apply", str(path))
     out, err = process.communicate(timeout=LIMIT_S)
     return process.returncode, out + err
+
+
+def _is_live(status: dict[str, Any]) -> bool:
+    builds = status.get("builds", ())
+    return any(each["serving"] and not each["sources"]["never_heard_count"] for each in builds)

@@ -23,26 +23,31 @@ class Answer:
 
 
 async def running(worker: Worker) -> list[int]:
-    """Return the partitions that run on a worker."""
-    return sorted(task["partition"] for task in await worker.tasks() if task["status"] == "running")
+    """Return the partitions that run on a worker: all its agents have them."""
+    tasks = await worker.tasks()
+    waiting = {task["partition"] for task in tasks if task["status"] != "running"}
+    return sorted({task["partition"] for task in tasks} - waiting)
 
 
-async def ask(worker: Worker, path: str, **headers: str) -> Answer:
-    """Return a worker's answer to a GET; status 0 where nobody answers.
+async def ask(worker: Worker, path: str, content: Any = None, **headers: str) -> Answer:
+    """Return a worker's answer to a GET, or to a POST of JSON; status 0 where nobody answers.
 
     Args:
         worker: The worker.
         path: Path and query, already quoted.
+        content: What to post; None to get.
         headers: Request headers, with ``_`` for ``-``.
     """
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     timeout = aiohttp.ClientTimeout(total=ASK_LIMIT_S)
+    method = "GET" if content is None else "POST"
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=named) as session,
-            session.get(f"http://127.0.0.1:{worker.port}{path}") as response,
+            session.request(method, f"http://127.0.0.1:{worker.port}{path}", json=content) as response,
         ):
-            body = await response.json() if response.content_type == "application/json" else None
+            is_json = response.content_type in ("application/json", "application/problem+json")
+            body = await response.json(content_type=None) if is_json else None
             return Answer(response.status, body, dict(response.headers))
     except (aiohttp.ClientError, TimeoutError):
         return Answer(0, None, {})

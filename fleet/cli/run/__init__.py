@@ -10,7 +10,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from fleet.cli import routes
+from fleet.cli import aggregations, routes
 from fleet.cli.definitions import what_became
 from fleet.cli.keys import opened
 from fleet.cli.people import cli_actor, for_people, new_console
@@ -26,7 +26,9 @@ from stack.embedded import EmbeddedStack
 from tables.access import Role
 
 LOCAL_KEY = "local"
-RULES = Path(__file__).parents[3] / "agents" / "router" / "rules.yaml"
+AGENTS = Path(__file__).parents[3] / "agents"
+RULES = AGENTS / "router" / "rules.yaml"
+AGGREGATIONS = AGENTS / "aggregator" / "aggregations.yaml"
 
 console = new_console()
 
@@ -51,7 +53,9 @@ def _run(config: Settings, *, claims: int, seed: int, summary: Path | None, once
     with EmbeddedStack(config, say=console.print), fleet:
         token = asyncio.run(_set_up(config))
         fleet.start()
-        outcome = asyncio.run(demonstrate(config, fleet, claims=claims, seed=seed, say=console.print))
+        outcome = asyncio.run(
+            demonstrate(config, fleet, token=token, claims=claims, seed=seed, say=console.print)
+        )
         if summary is not None:
             summary.parent.mkdir(parents=True, exist_ok=True)
             summary.write_bytes(orjson.dumps(outcome.as_json(), option=orjson.OPT_INDENT_2))
@@ -62,14 +66,18 @@ def _run(config: Settings, *, claims: int, seed: int, summary: Path | None, once
 
 
 async def _set_up(config: Settings) -> str:
-    """Create topics, schemas, rules, and an admin's key to the API: the key is returned."""
+    """Create topics, schemas, rules, aggregations, and an admin's key to the API: the key is returned."""
     catalogue = load_catalogue()
     found = await apply_catalogue(catalogue, config)
     if found.refusals:
         raise FatalError(str(found.refusals[0]), hint="see `eventfleet topics plan`")
     console.print(f"Topics and schemas ready: {len(catalogue.topics)} topics")
-    steps = await routes.COMMANDS.write(routes.COMMANDS.load(RULES), config)
-    console.print("Routing rules: " + ", ".join(f"{step.name} {what_became(step)}" for step in steps))
+    for title, commands, path in (
+        ("Routing rules", routes.COMMANDS, RULES),
+        ("Aggregations", aggregations.COMMANDS, AGGREGATIONS),
+    ):
+        steps = await commands.write(commands.load(path), config)
+        console.print(f"{title}: " + ", ".join(f"{step.name} {what_became(step)}" for step in steps))
     async with opened(config) as keys:
         # Of one id, so that each run replaces the key of the one before.
         issued = await keys.issue(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from aiokafka.structs import TopicPartition
 
 from agents.normalizer.ledger import Ledger, count_and_sum
 from agents.normalizer.normalize import NO_NPI
+from fleet.cli.run.aggregates import BY_DAY, BY_PROVIDER, Aggregates, ByProvider, checks, minus, plus, total
+from fleet.cli.run.late import LATE, late_of, sums_of
 from fleet.cli.run.outcome import Check, Outcome
 from fleet.cli.run.processes import Fleet
 from fleet.cli.run.publish import TOPIC, RawFile, generated_files, publish, real_files
@@ -23,16 +24,14 @@ from fleet.lane.dead_letters import reason_of
 from fleet.lane.reading import end_offsets, read_all
 from fleet.settings import Settings
 from schemas.catalogue import load_catalogue
-from schemas.codec import Codec, schema_ids
+from schemas.codec import Codec
 from schemas.registry import Registry
 
 CANONICAL = "canonical.claim"
-LATE = "fleet.aggregator.late"
+NOT_OF_TEAMS = frozenset({"raw", "canonical", "fleet", "aggregates"})
 NO_PROGRESS_LIMIT_S = 60.0
 POLL_S = 0.3
-KIND = "day"
 TOP = 5
-ALL = 10_000
 PROGRESS_EVERY = 25
 
 Say = Callable[[str], Any]
@@ -40,12 +39,17 @@ Say = Callable[[str], Any]
 
 @dataclass(slots=True)
 class Mark:
-    """How things stood before the run."""
+    """How things stood before the run.
+
+    Attributes:
+        offsets: Ends of the topics that are watched.
+        routed: What the router had counted.
+        aggregated: Sums of each provider, by aggregation.
+    """
 
     offsets: dict[TopicPartition, int]
     routed: dict[str, int]
-    totals: dict[str, Any]
-    providers: dict[str, Decimal]
+    aggregated: dict[str, ByProvider]
 
 
 class Demonstration:
@@ -54,17 +58,19 @@ class Demonstration:
     Args:
         config: Settings.
         fleet: The running processes.
+        token: A key to the API.
         say: Prints a line of progress.
     """
 
-    def __init__(self, config: Settings, fleet: Fleet, say: Say) -> None:
+    def __init__(self, config: Settings, fleet: Fleet, token: str, say: Say) -> None:
         self._config = config
         self._lane = LaneConfig.of(config)
         self._fleet = fleet
+        self._aggregates = Aggregates(fleet, token)
         self._say = say
         names = [spec.name for spec in load_catalogue().specs()]
         self._dead_letters = [name for name in names if name.startswith("fleet.dead-letters.")]
-        self._teams = [name for name in names if name.split(".")[0] not in ("raw", "canonical", "fleet")]
+        self._teams = [name for name in names if name.split(".")[0] not in NOT_OF_TEAMS]
         self._watched = [TOPIC, CANONICAL, LATE, *self._dead_letters, *self._teams]
         self._ledger = Ledger()
         self._files = 0
@@ -73,6 +79,7 @@ class Demonstration:
         """Publish in two phases, oldest events first, and return what happened."""
         self._say(f"Generating {claims:,} claims (seed {seed})")
         generated = await asyncio.to_thread(lambda: list(generated_files(claims, seed)))
+        await self._live()
         before = await self._mark()
         started = time.monotonic()
         await self._phase("sample files", real_files(), before)
@@ -84,16 +91,22 @@ class Demonstration:
         return Mark(
             await end_offsets(self._lane, self._watched),
             await self._get("router", "/routed"),
-            await self._get("aggregator", "/totals"),
-            await self._providers(),
+            await self._sums(),
         )
 
     async def _get(self, name: str, path: str) -> Any:
         return await asyncio.to_thread(self._fleet.get, name, path)
 
-    async def _providers(self) -> dict[str, Decimal]:
-        rows = (await self._get("aggregator", f"/top?kind={KIND}&n={ALL}"))["rows"]
-        return {row["provider"]: Decimal(row["charges"]) for row in rows}
+    async def _live(self) -> None:
+        """Wait until the aggregations have heard of every partition: what comes now is in them."""
+        names = (BY_PROVIDER, BY_DAY)
+        await self._until(self._live_count, len(names), "aggregations live")
+
+    async def _live_count(self) -> int:
+        return sum([await self._aggregates.is_live(name) for name in (BY_PROVIDER, BY_DAY)])
+
+    async def _sums(self) -> dict[str, ByProvider]:
+        return {name: await self._aggregates.sums(name) for name in (BY_PROVIDER, BY_DAY)}
 
     async def _phase(self, title: str, files: list[RawFile], before: Mark) -> None:
         done = 0
@@ -112,6 +125,7 @@ class Demonstration:
         self._ledger.total += found.total
         for npi, charges in found.by_provider.items():
             self._ledger.by_provider[npi or NO_NPI] += charges
+            self._ledger.claims_by_provider[npi or NO_NPI] += found.claims_by_provider[npi]
 
     async def _settle(self, before: Mark) -> None:
         """Wait until every published file is through to the aggregates."""
@@ -149,22 +163,28 @@ class Demonstration:
         return _delta(await self._get("router", "/routed"), before.routed, "(events)")
 
     async def _aggregated(self, before: Mark) -> int:
-        totals = await self._get("aggregator", "/totals")
-        late = len(await self._late(before))
-        dead = sum(n for (agent, _), n in (await self._dead(before)).items() if agent == "aggregator")
-        counted: int = _kind(totals)["claims"] - _kind(before.totals)["claims"]
-        return counted + late + dead
+        """Return how many claims are through to every aggregation."""
+        dead = sum(
+            n for (agent, _), n in (await self._dead(before)).items() if agent.startswith("aggregator")
+        )
+        return min(total(sums).claims for sums in (await self._found(before)).values()) + dead
+
+    async def _found(self, before: Mark) -> dict[str, ByProvider]:
+        """Return what each aggregation has of this run: by day with what came too late for its day."""
+        now = await self._sums()
+        since = {name: minus(now[name], before.aggregated[name]) for name in now}
+        return {**since, BY_DAY: plus(since[BY_DAY], await self._late(before))}
 
     async def _since(self, before: Mark, topics: list[str]) -> list[Any]:
         start = {tp: offset for tp, offset in before.offsets.items() if tp.topic in topics}
         return await read_all(self._lane, topics, start)
 
-    async def _late(self, before: Mark) -> list[Any]:
-        return [
-            record
-            for record in await self._since(before, [LATE])
-            if dict(record.headers)["fleet_late_window"].startswith(KIND.encode())
-        ]
+    async def _late(self, before: Mark) -> ByProvider:
+        """Return what came too late for its day."""
+        build = await self._aggregates.serving(BY_DAY)
+        records = late_of(build, await self._since(before, [LATE]))
+        async with Registry(self._config.registry) as registry:
+            return await sums_of(build, records, Codec(registry))
 
     async def _dead(self, before: Mark) -> dict[tuple[str, str], int]:
         letters = [reason_of(record.headers) for record in await self._since(before, self._dead_letters)]
@@ -172,9 +192,7 @@ class Demonstration:
 
     async def _reconcile(self, before: Mark, seconds: float) -> Outcome:
         routed = await self._get("router", "/routed")
-        totals = await self._get("aggregator", "/totals")
         copies = Counter(record.topic for record in await self._since(before, self._teams))
-        late = await self._late(before)
         outcome = Outcome(
             files=self._files,
             claims=self._ledger.claims,
@@ -183,8 +201,8 @@ class Demonstration:
             dead_letters=await self._dead(before),
             routed=dict(copies),
             unmatched=_delta(routed, before.routed, "(unmatched)"),
-            late=len(late),
-            top=(await self._get("aggregator", f"/top?kind={KIND}&n={TOP}"))["rows"],
+            late=total(await self._late(before)).claims,
+            top=await self._aggregates.top(TOP),
             seconds=seconds,
         )
         outcome.checks = [
@@ -202,40 +220,9 @@ class Demonstration:
                 _by_rule(routed, before.routed),
                 copies.total(),
             ),
-            Check(
-                "claims in the files = aggregated + late",
-                outcome.claims,
-                _kind(totals)["claims"] - _kind(before.totals)["claims"] + outcome.late,
-            ),
-            *await self._check_charges(before, totals, late),
+            *checks(self._ledger, await self._found(before)),
         ]
         return outcome
-
-    async def _check_charges(self, before: Mark, totals: dict[str, Any], late: list[Any]) -> list[Check]:
-        late_charges = await self._late_charges(late)
-        aggregated = Decimal(_kind(totals)["charges"]) - Decimal(_kind(before.totals)["charges"])
-        after = await self._providers()
-        wrong = [
-            npi
-            for npi, charges in self._ledger.by_provider.items()
-            if after.get(npi, Decimal(0)) - before.providers.get(npi, Decimal(0)) + late_charges[npi]
-            != charges
-        ]
-        total = aggregated + sum(late_charges.values(), Decimal(0))
-        return [
-            Check("charges in the files = aggregated + late, to the cent", self._ledger.total, total),
-            Check("providers whose sum differs", 0, len(wrong)),
-        ]
-
-    async def _late_charges(self, late: list[Any]) -> defaultdict[str, Decimal]:
-        charges: defaultdict[str, Decimal] = defaultdict(Decimal)
-        async with Registry(self._config.registry) as registry:
-            codec = Codec(registry)
-            await codec.ensure(schema_ids(record.value for record in late))
-            for record in late:
-                claim = codec.decode(record.value)
-                charges[claim["billing_provider"]["npi"] or NO_NPI] += claim["total_charge"]
-        return charges
 
 
 def _delta(now: dict[str, int], before: dict[str, int], name: str) -> int:
@@ -246,15 +233,12 @@ def _by_rule(now: dict[str, int], before: dict[str, int]) -> int:
     return sum(_delta(now, before, name) for name in now if not name.startswith("("))
 
 
-def _kind(totals: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = totals["kinds"].get(KIND, {"claims": 0, "charges": "0", "late": 0})
-    return found
-
-
-async def demonstrate(config: Settings, fleet: Fleet, *, claims: int, seed: int, say: Say) -> Outcome:
+async def demonstrate(
+    config: Settings, fleet: Fleet, *, token: str, claims: int, seed: int, say: Say
+) -> Outcome:
     """Publish the real files and `claims` generated claims, and return what became of them.
 
     Raises:
         FatalError: A part of the fleet ended or stands still.
     """
-    return await Demonstration(config, fleet, say).run(claims, seed)
+    return await Demonstration(config, fleet, token, say).run(claims, seed)

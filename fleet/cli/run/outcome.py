@@ -33,7 +33,7 @@ class Outcome:
         dead_letters: Count by agent and reason.
         routed: Records by team topic.
         unmatched: Canonical events that no rule matched.
-        late: Claims that came after the final of their day.
+        late: Claims that came after their day had closed.
         top: Providers by charges.
         seconds: From the first publish to the last aggregate, generation included.
         checks: The identities that must hold.

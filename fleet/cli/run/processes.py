@@ -92,16 +92,22 @@ class Fleet:
         """Return the log file of a part."""
         return self._config.data_dir.absolute() / "logs" / f"{name}.log"
 
-    def get(self, name: str, path: str) -> Any:
+    def get(self, name: str, path: str, *, token: str = "") -> Any:
         """Return the JSON of a view, asking again while the part says 503.
+
+        Args:
+            name: Name of the part.
+            path: Path and query.
+            token: A key to the API, for paths that need one.
 
         Raises:
             FatalError: No answer in time, or not the one wanted.
         """
         until = time.monotonic() + HTTP_TIMEOUT_S
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         while True:
             try:
-                answer = httpx.get(self.url(name) + path, timeout=HTTP_TIMEOUT_S)
+                answer = httpx.get(self.url(name) + path, headers=headers, timeout=HTTP_TIMEOUT_S)
             except httpx.HTTPError as error:
                 last = type(error).__name__
             else:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fleet.cli.run.aggregates import BY_DAY, BY_PROVIDER
 from fleet.cli.run.outcome import Outcome
 from fleet.settings import Settings
 
@@ -37,14 +38,16 @@ def _figures(outcome: Outcome) -> Table:
     for topic, count in sorted(outcome.routed.items()):
         table.add_row(f"routed to {topic}", f"{count:,}")
     table.add_row("matched by no rule", f"{outcome.unmatched:,}")
-    table.add_row("late (after their day's final)", f"{outcome.late:,}")
+    table.add_row("late (after their day had closed)", f"{outcome.late:,}")
     table.add_row("charges in the files, US dollars", f"{outcome.charges:,.2f}")
     table.add_row("claims a second, file to aggregate", f"{outcome.claims_per_s:,.0f}")
     return table
 
 
 def _providers(outcome: Outcome) -> Table:
-    table = Table("provider (NPI)", "claims", "charges, US dollars", title="Top billing providers, all days")
+    table = Table(
+        "provider (NPI)", "claims", "charges, US dollars", title="Top billing providers, of all time"
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for row in outcome.top:
@@ -64,21 +67,26 @@ def _checks(outcome: Outcome) -> Table:
 
 def _look_further(console: Console, outcome: Outcome, config: Settings, token: str) -> None:
     base = f"http://{config.host}"
+    door = f"{base}:{config.gateway_port}/v1"
+    key = f"curl -H 'Authorization: Bearer {token}'"
     provider = outcome.top[0]["provider"] if outcome.top else "NPI"
+    by_provider, by_day = f"{door}/aggregates/{BY_PROVIDER}", f"{door}/aggregates/{BY_DAY}"
     lines = {
         "everything at a glance": f"{base}:{config.gateway_port}/",
-        "one provider's windows": f"curl '{base}:{config.aggregator_port}/providers/{provider}?kind=day'",
-        "top providers": f"curl '{base}:{config.aggregator_port}/top?kind=day&n=5'",
-        "totals and watermarks": f"curl '{base}:{config.aggregator_port}/totals'",
+        "one provider's days": f"{key} '{by_day}/keys?provider={provider}'",
+        "all providers, as CSV": f"{key} -H 'Accept: text/csv' '{by_provider}/windows/all?limit=1000'",
+        "top providers": f"{key} '{by_provider}/windows/all/top?by=charges&n=5'",
+        "how an aggregation stands": f"{key} '{by_day}'",
+        "changes as they come": f"{key} -N '{by_day}/changes'",
+        "aggregations over HTTP": f"{key} '{door}/aggregations'",
+        "change one while it runs": "eventfleet aggregations apply agents/aggregator/aggregations.yaml",
         "Faust's own table views": f"curl '{base}:{config.aggregator_port}/table/'",
         "active rules": f"curl '{base}:{config.router_port}/routes'",
         "events by rule": f"curl '{base}:{config.router_port}/routed'",
         "tasks of a worker": f"curl '{base}:{config.normalizer_port}/lane'",
         "dead letters": "eventfleet dead-letters list",
         "change a rule while it runs": "eventfleet routes apply agents/router/rules.yaml",
-        "rules over HTTP": (
-            f"curl -H 'Authorization: Bearer {token}' '{base}:{config.gateway_port}/v1/routes'"
-        ),
+        "rules over HTTP": f"{key} '{door}/routes'",
     }
     console.print("\nLook further (Ctrl-C ends everything):")
     for what, line in lines.items():

@@ -12,7 +12,7 @@ from agents.normalizer.samples import Sample, generate, malformed, sample_837p
 from fleet.cli.run.publish import RawFile, publish
 from fleet.errors import FatalError
 from tests.support.agents_claims import a_claim
-from tests.support.agents_fleet import CANONICAL, RAW, SUBJECT, Fleet, Sent
+from tests.support.agents_fleet import CANONICAL, PARTIALS, RAW, SUBJECT, Fleet, Sent
 from tests.support.agents_mark import Mark
 
 HEADERS = [("ce_id", b"bad-1"), ("ce_type", b"canonical.claim"), ("x-binary", b"\x00\xff")]
@@ -89,7 +89,7 @@ async def test_a_bad_event(value: bytes | None, reason: str, fleet: Fleet, mark:
     bad = await fleet.send(CANONICAL, b"npi", value, HEADERS)
     await fleet.send(CANONICAL, b"npi", good, HEADERS, partition=bad.place[1])
     await mark.counted(events=2, aggregated=1)
-    for agent in ("router", "aggregator"):
+    for agent in ("router", PARTIALS):
         why = await mark.only_letter(agent, bad)
         assert (why["reason"], why["step"]) == (reason, "decode")
     assert (await mark.delta())["(dead-letters)"] == 1

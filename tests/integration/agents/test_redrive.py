@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -11,6 +12,7 @@ from aiokafka import ConsumerRecord
 
 from agents.normalizer.domain.claim_837p import MAPPING, MAPPING_VERSION
 from agents.normalizer.samples import generate
+from fleet.cli.run.aggregates import BY_DAY
 from fleet.lane.dead_letters import reason_of
 from schemas.envelope import derived_id
 from schemas.registry import Registry
@@ -19,7 +21,7 @@ from tables.dead_letters import DeadLetters, Letter, LetterId
 from tables.dead_letters.editing import Edit
 from tables.dead_letters.payload import Payload
 from tests.support.agents_claims import TIME, a_claim
-from tests.support.agents_fleet import CANONICAL, RAW, SUBJECT, Fleet, Sent
+from tests.support.agents_fleet import BY_HOUR, CANONICAL, PARTIALS, PARTITIONS, RAW, SUBJECT, Fleet, Sent
 from tests.support.agents_mark import Mark
 from tests.support.polling import until
 
@@ -86,29 +88,43 @@ async def test_an_event_that_two_agents_refused_goes_to_one(
 ) -> None:
     """Redriven to the aggregator it counts there, once; the router does not see it again."""
     bad = await fleet.send(CANONICAL, b"npi", b"not Avro", [("ce_type", b"canonical.claim")])
-    where = await letter_of(mark, "aggregator", bad)
+    where = await letter_of(mark, PARTIALS, bad)
     other = await letter_of(mark, "router", bad)
     await mended(letters, where, await encoded(fleet))
     await mark.counted(events=1, aggregated=1)
     assert await mark.since("fleet.redrive.router") == []
-    assert len(await mark.since("fleet.redrive.aggregator")) == 1
+    assert len(await mark.since(f"fleet.redrive.{PARTIALS}")) == 1
     assert len(await mark.since(CANONICAL)) == 1
     assert (await letters.get(other, STEWARD)).state == "open"
     assert (await mark.delta())["(dead-letters)"] == 1
 
 
 async def test_a_redriven_event_may_be_late(fleet: Fleet, mark: Mark, letters: DeadLetters) -> None:
-    """Its window is closed by now: it is set aside as late, as it would be from the source."""
-    newest = await fleet.send(CANONICAL, b"late", await encoded(fleet, time=TIME))
-    bad = await fleet.send(CANONICAL, b"late", b"not Avro", partition=newest.place[1])
-    await mended(letters, await letter_of(mark, "aggregator", bad), await encoded(fleet, time=LONG_AGO))
+    """Its windows are closed by now: that is told for each aggregation with windows, and the other has it."""
+    for partition in range(PARTITIONS):
+        await fleet.send(CANONICAL, b"late", await encoded(fleet, time=TIME), partition=partition)
+    for name in (BY_HOUR, BY_DAY):
+        await until(partial(is_past, fleet, name, LONG_AGO), LIMIT_S, f"{name} past {LONG_AGO}")
+    bad = await fleet.send(CANONICAL, b"late", b"not Avro")
+    await mended(letters, await letter_of(mark, PARTIALS, bad), await encoded(fleet, time=LONG_AGO))
+    await mark.counted(aggregated=PARTITIONS + 1)
 
-    async def set_aside() -> list[ConsumerRecord]:
-        return await mark.since("fleet.aggregator.late")
+    async def both() -> list[ConsumerRecord]:
+        found = await mark.since("fleet.aggregator.late")
+        return found if len(found) == 2 else []
 
-    late = await until(set_aside, LIMIT_S, "a late event")
-    assert {record.key for record in late} == {b"late"}
-    assert len(await mark.dead_letters("aggregator")) == 2  # The letter, and its edited copy.
+    late = [dict(record.headers) for record in await until(both, LIMIT_S, "two late records")]
+    assert {each["fleet_aggregation"] for each in late} == {
+        f"{name}~1".encode() for name in (BY_HOUR, BY_DAY)
+    }
+    assert {(each["fleet_late_reason"], each["fleet_late_count"]) for each in late} == {(b"sent_again", b"1")}
+    assert len(await mark.dead_letters(PARTIALS)) == 2  # The letter, and its edited copy.
+
+
+async def is_past(fleet: Fleet, name: str, time: datetime) -> bool:
+    """Return whether the windows of an aggregation that hold a time have closed."""
+    watermark = (await fleet.aggregates(name))["watermark"]
+    return watermark is not None and datetime.fromisoformat(watermark) - time > timedelta(days=8)
 
 
 async def test_one_that_is_no_better_comes_back(fleet: Fleet, mark: Mark, letters: DeadLetters) -> None:

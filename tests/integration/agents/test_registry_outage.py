@@ -10,11 +10,12 @@ import pytest
 from schemas.catalogue import load_catalogue
 from schemas.registry import Registry
 from tests.support.agents_claims import a_claim
-from tests.support.agents_fleet import CANONICAL, PARTITIONS, SUBJECT, Fleet
+from tests.support.agents_fleet import CANONICAL, PARTIALS, PARTITIONS, SUBJECT, Fleet
 from tests.support.agents_mark import Mark
 from tests.support.polling import until
 
-AGENTS = ("router", "aggregator")
+AGENTS = {"router": "router", "aggregator": PARTIALS}
+"""The agent of each worker that decodes claims."""
 PAUSED_PARTITION = 4
 LIMIT_S = 60.0
 
@@ -38,10 +39,18 @@ async def under_a_new_id(fleet: Fleet, name: str) -> bytes:
     return b"\x00" + new_id.to_bytes(4, "big") + known[5:]
 
 
-async def partitions(fleet: Fleet, agent: str, status: str) -> dict[int, str]:
-    """Return the partitions of an agent that are in a status, each with its reason."""
-    tasks = (await fleet.get(agent, "/lane"))["tasks"]
-    return {task["partition"]: task["reason"] for task in tasks if task["status"] == status}
+async def partitions(fleet: Fleet, worker: str, status: str) -> dict[int, str]:
+    """Return the partitions of claims that a worker has in a status, each with its reason."""
+    tasks = (await fleet.get(worker, "/lane"))["tasks"]
+    found = [task for task in tasks if task["status"] == status]
+    assert {task["agent"] for task in found} <= {AGENTS[worker]}
+    return {partition: task["reason"] for task in found for partition in claims_of(task)}
+
+
+def claims_of(task: dict[str, Any]) -> list[int]:
+    """Return the partitions of claims that a task reads: its own, or those of the topic that it follows."""
+    followed = [name.rsplit("/", 1) for name in task["next"] if "/" in name]
+    return [int(number) for topic, number in followed if topic == CANONICAL] or [task["partition"]]
 
 
 @pytest.mark.usefixtures("mended")
@@ -80,8 +89,8 @@ async def test_an_outage_pauses_one_partition_and_loses_nothing(
 
     fleet.registry.mend()
     await mark.counted(events=PARTITIONS + 1, aggregated=PARTITIONS + 1)
-    for agent in AGENTS:
-        assert await partitions(fleet, agent, "paused") == {}
+    for worker, agent in AGENTS.items():
+        assert await partitions(fleet, worker, "paused") == {}
         assert await mark.dead_letters(agent) == []
     assert "(dead-letters)" not in await mark.delta()
     assert fleet.pids() == before
@@ -113,6 +122,6 @@ async def test_a_router_killed_in_an_outage_loses_nothing(fleet: Fleet, unique: 
     fleet.registry.mend()
     await mark.counted(events=PARTITIONS + 1, aggregated=PARTITIONS + 1)
     assert await paused() == []
-    for agent in AGENTS:
+    for agent in AGENTS.values():
         assert await mark.dead_letters(agent) == []
     assert "(dead-letters)" not in await mark.delta()

@@ -12,7 +12,7 @@ import pytest
 
 from tables.routes.kind import TOPIC as RULES_TOPIC
 from tests.support.agents_claims import a_claim
-from tests.support.agents_fleet import CANONICAL, SUBJECT, Fleet, apply_rules
+from tests.support.agents_fleet import CANONICAL, SUBJECT, Fleet, apply
 from tests.support.agents_mark import Mark
 from tests.support.agents_rules import seen, standing
 from tests.support.agents_views import ask
@@ -43,7 +43,7 @@ async def test_a_new_rule_is_live_on_all_workers(
     await fleet.cluster.create({target: 2})
     before = await standing(fleet, routers)
     path = written(tmp_path / "rules.json", rule(name, target))
-    code, said = await asyncio.to_thread(apply_rules, fleet.settings, path)
+    code, said = await asyncio.to_thread(apply, fleet.settings, "routes", path)
     assert (code, said.strip()) == (0, f"{name}: version 1")
     active = await until(lambda: seen(routers, name), LIVE_LIMIT_S, "the rule on both workers")
     (row,) = [each for each in await fleet.cluster.read(RULES_TOPIC) if each.key == name.encode()]
@@ -68,7 +68,7 @@ async def test_a_change_is_the_next_version(
         ({"state": "paused"}, "version 2"),
     ):
         path = written(tmp_path / "rules.json", rule(name, target, **fields))
-        assert await asyncio.to_thread(apply_rules, fleet.settings, path) == (0, f"{name}: {version}\n")
+        assert await asyncio.to_thread(apply, fleet.settings, "routes", path) == (0, f"{name}: {version}\n")
 
     async def paused() -> bool:
         return [each["state"] for each in await seen(routers, name)] == ["paused", "paused"]
@@ -102,7 +102,7 @@ async def test_a_bad_rule_is_refused_by_the_command(
     path = written(tmp_path / "rules.json", rule(unique("good"), "team.x"), bad)
     rows = [each.value for each in await fleet.cluster.read(RULES_TOPIC)]
     offset = (await ask(routers[0], "/routes")).body["offset"]
-    code, said = await asyncio.to_thread(apply_rules, fleet.settings, path)
+    code, said = await asyncio.to_thread(apply, fleet.settings, "routes", path)
     assert code == 1
     assert len(said.strip().splitlines()) == 1
     assert "rule 'bad-one': condition line 2 column 3" in said

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fastavro.schema import parse_schema
 
+from schemas.catalogue import load_catalogue
 from tables.aggregations.checks import check_definition
 from tables.aggregations.definition import parse_definition
 from tables.aggregations.errors import AggregationError
 from tables.aggregations.schemas import derive_output_schema
 from tests.unit.aggregations.claims import CLAIM, SCHEMAS, a_document
 
+DEMONSTRATION = Path(__file__).parents[3] / "agents" / "aggregator" / "aggregations.yaml"
 PAYMENT: dict[str, Any] = {
     "type": "record",
     "name": "Payment",
@@ -181,3 +185,13 @@ def test_schemas_are_left_as_they_are() -> None:
     before = repr(CLAIM)
     derive_output_schema(parse_definition(a_document()), SCHEMAS)
     assert repr(CLAIM) == before
+
+
+def test_the_demonstrations_aggregations_pass() -> None:
+    """What comes with the aggregator is right for the schema that comes with it, one result a topic."""
+    found = [parse_definition({**each, "version": 1}) for each in yaml.safe_load(DEMONSTRATION.read_text())]
+    for each in found:
+        parse_schema(derive_output_schema(check_definition(each, SCHEMAS).definition, SCHEMAS))
+    topics = [each.output.topic for each in found if each.output.topic]
+    assert topics == [f"aggregates.{each.name}" for each in found if each.output.topic]
+    assert set(topics) <= {spec.name for spec in load_catalogue().specs()}
