@@ -7,6 +7,7 @@ import struct
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +17,13 @@ from hypothesis import strategies as st
 
 from fleet.errors import FatalError, PermanentError, TransientError
 from schemas import codec as codec_module
-from schemas.catalogue import CATALOGUE, load_avsc
+from schemas.catalogue import load_avsc
 from schemas.codec import Codec, schema_ids
 from schemas.registry import UNUSABLE_SCHEMA
 from tests.unit.schemas.local_registry import Clock, LocalRegistry
 
-WINDOW = load_avsc(CATALOGUE / "avro" / "aggregate.window.avsc")
-SUBJECT = "fleet.aggregator.finals-value"
+WINDOW = load_avsc(Path(__file__).parent / "window.avsc")
+SUBJECT = "team.windows-value"
 WINDOW_ID = 258
 VALUE: dict[str, Any] = {
     "definition": "claims-by-provider",
