@@ -66,10 +66,15 @@ _ROUTER = (
 )
 
 _AGGREGATOR = (
-    View("/top", "providers by charges"),
-    View("/totals", "claims and charges by window kind; watermarks"),
-    View("/providers/{npi}", "one provider's windows, in order of time"),
-    View("/windows/{kind}/{start}", "every provider of one window (kind: hour or day; start: ISO 8601)"),
+    View(
+        "/v1/aggregates/{name}",
+        "how an aggregation stands: builds, watermark, late, refused; with an API key",
+    ),
+    View("/v1/aggregates/{name}/windows", "which windows it has"),
+    View("/v1/aggregates/{name}/windows/{start}", "all keys of a window (start: RFC 3339)"),
+    View("/v1/aggregates/{name}/windows/{start}/top", "its first keys by a result"),
+    View("/v1/aggregates/{name}/keys", "the windows of one key, or of several by POST"),
+    View("/v1/aggregates/{name}/changes", "what changes, as it changes"),
 )
 
 
@@ -91,7 +96,7 @@ def workers(settings: Settings) -> tuple[Worker, ...]:
         ),
         Worker(
             "aggregator",
-            "claims in, claims and charges per provider and window out",
+            "events in, what the teams' aggregations compute of them out",
             f"{base}:{settings.aggregator_port}",
             _AGGREGATOR + _OF_EVERY_WORKER,
         ),

@@ -53,11 +53,11 @@ async def test_a_browser_gets_a_page_that_needs_nothing_else(client: Client, set
     router = f"http://127.0.0.1:{settings.router_port}"
     aggregator = f"http://127.0.0.1:{settings.aggregator_port}"
     normalizer = f"http://127.0.0.1:{settings.normalizer_port}"
-    assert {f"{router}/routes", f"{router}/routed", f"{normalizer}/lane", f"{aggregator}/top"} <= set(
+    assert {f"{router}/routes", f"{router}/routed", f"{normalizer}/lane", f"{aggregator}/table/"} <= set(
         page.links
     )
     assert f"{client.make_url('/health/ready')}" in page.links
-    assert f"curl '{aggregator}/providers/NPI'" in page.text
+    assert f"curl '{aggregator}/v1/aggregates/NAME/windows/START'" in page.text
     assert not any("{" in link for link in page.links)
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
 
@@ -83,9 +83,7 @@ async def test_a_program_gets_json(client: Client, settings: Settings) -> None:
     found = await answer.json()
     assert found["ready"] is False
     assert list(found["parts"]) == ["broker", "registry", "normalizer", "router", "aggregator"]
-    assert found["views"]["aggregator"]["/totals"]["url"] == (
-        f"http://127.0.0.1:{settings.aggregator_port}/totals"
-    )
+    assert found["views"]["router"]["/routed"]["url"] == (f"http://127.0.0.1:{settings.router_port}/routed")
 
 
 @pytest.mark.parametrize(
