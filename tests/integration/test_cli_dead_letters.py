@@ -181,8 +181,10 @@ def test_a_payload_left_at_the_source_is_read_there(letters: Letters) -> None:
         ),
         (
             ("list", "--agent", "nobody"),
-            "no agent 'nobody' has dead letters: use one of aggregator, aggregator-history, aggregator-partials, "
-            "normalizer, router",
+            (
+                "no agent 'nobody' has dead letters: "
+                "use one of aggregator, aggregator-history, aggregator-partials, normalizer, router"
+            ),
         ),
     ],
 )
