@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-import pytest
-
 from tables.aggregations.calculation import Start
 from tests.support.aggregate_batch import Batch
 from tests.support.aggregate_events import Logged, orders
@@ -14,8 +12,7 @@ from tests.support.aggregate_questions import QUESTIONS
 from tests.support.aggregate_results import differences, finals, missed, newest
 from tests.support.aggregate_stages import ORDERS, Place, Stages, served
 
-COUNT = 1_500
-TOPICS = ("shop.orders",)
+COUNT = 1_000
 
 
 def log_ends(events: list[Logged]) -> dict[Place, int]:
@@ -40,20 +37,18 @@ def check(stages: Stages, batch: Batch) -> None:
         assert late == batch.missed(question), name
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_all_definitions_at_once_equal_a_recomputation(seed: int) -> None:
+def test_all_definitions_at_once_equal_a_recomputation() -> None:
     """Whatever the chunks of either stage, and the order in which partitions come."""
-    events = orders(COUNT, seed)
+    events = orders(COUNT, seed=3)
     builds = [served(name, number, each) for number, (name, each) in enumerate(QUESTIONS.items(), ORDERS + 1)]
-    stages = Stages(builds, Random(seed))
+    stages = Stages(builds, Random(4))
     stages.run(events)
     check(stages, Batch(events))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_history_beside_what_comes_equals_a_recomputation(seed: int) -> None:
+def test_history_beside_what_comes_equals_a_recomputation() -> None:
     """Builds that began within the log take each event once, as history or as it came."""
-    events, random = orders(COUNT, seed), Random(seed)
+    events, random = orders(COUNT, seed=3), Random(4)
     begun: Mapping[Place, int] = {place: random.randrange(end) for place, end in log_ends(events).items()}
     builds = [
         served(name, number, each, Start.EARLIEST)
