@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+import re
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from tables.aggregations.checks import check_definition
 from tables.aggregations.definition import parse_definition
 from tables.aggregations.errors import AggregationError
 from tables.aggregations.schemas import derive_output_schema
+from tests.support.stack import ROOT
 from tests.unit.aggregations.claims import CLAIM, SCHEMAS, a_document
 
-DEMONSTRATION = Path(__file__).parents[3] / "agents" / "aggregator" / "aggregations.yaml"
+DEMONSTRATION = ROOT / "agents" / "aggregator" / "aggregations.yaml"
 PAYMENT: dict[str, Any] = {
     "type": "record",
     "name": "Payment",
@@ -195,3 +197,10 @@ def test_the_demonstrations_aggregations_pass() -> None:
     topics = [each.output.topic for each in found if each.output.topic]
     assert topics == [f"aggregates.{each.name}" for each in found if each.output.topic]
     assert set(topics) <= {spec.name for spec in load_catalogue().specs()}
+
+
+def test_the_readmes_aggregation_passes() -> None:
+    """What people copy from the first page is accepted."""
+    (example,) = re.findall(r"/v1/aggregations -d '(.*?)'", (ROOT / "README.md").read_text(), re.DOTALL)
+    found = check_definition(parse_definition({**json.loads(example), "version": 1}), SCHEMAS)
+    assert found.definition.functions[1].type == "decimal(2)"
