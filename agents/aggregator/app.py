@@ -32,6 +32,9 @@ HISTORY: Final = "aggregator-history"
 PARTITIONS: Final = 6
 """Partitions of the state, and slots that share the sources; never change the number."""
 
+LINGER_S: Final = 0.1
+"""How long partial aggregates wait for more to be merged with."""
+
 
 def new_app(config: Settings | None = None, *, name: str = NAME) -> LaneApp:
     """Return the worker's app, of which `name` is the app id and the consumer group."""
@@ -65,6 +68,10 @@ def _add_first(app: LaneApp, definitions: ConfigTable[Plan], stage: Partials) ->
         prepare=stage.prepare,
         follows=stage.follows,
         on_tick=stage.on_tick,
+        linger_s=LINGER_S / 2,
+        # The more events a chunk has, the fewer shares there are for the second stage to merge.
+        max_chunk_records=16_000,
+        max_fetch_bytes=4 << 20,
         **_common(definitions),
     )
     declare(stage.process)
@@ -116,6 +123,7 @@ def _add_second(
         tables=tables,
         prepare=stage.prepare,
         on_tick=stage.on_tick,
+        linger_s=LINGER_S,
         **{**_common(definitions), "ready": ready},
     )
     declare(stage.process)

@@ -69,6 +69,8 @@ class LaneAgent:
         config: Called once a chunk for the immutable snapshot that `State.config` gives.
         guarantee: ``exactly_once``, or ``at_least_once`` where latency matters more: outputs can be
             seen at once, and some of them twice after trouble (docs/adr/0007-at-least-once.md).
+        linger_s: How long the first records after a chunk wait for more, unless a whole chunk is there:
+            fewer and larger transactions, for results that come so much later.
         background: Whether it gives way to the worker's other agents: while these have work, it takes a small
             share of the time only (`fleet.lane.background`).
         max_chunk_records: Bound on records in one transaction.
@@ -96,6 +98,7 @@ class LaneAgent:
     ready: Callable[[], Awaitable[None]] = _ready_at_once
     config: Callable[[], Any] = _no_config
     guarantee: Guarantee = "exactly_once"
+    linger_s: float = 0.0
     background: bool = False
     max_chunk_records: int = 8000
     max_chunk_bytes: int = 8 << 20

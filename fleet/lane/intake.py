@@ -44,6 +44,7 @@ class Intake:
         self._count = self._bytes = 0
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
+        self._filled = asyncio.Event()
         self._work: asyncio.Future[None] | None = None
 
     @asynccontextmanager
@@ -79,8 +80,16 @@ class Intake:
         taken, self._records = self._records, {}
         self._count = self._bytes = self._progress.waiting = 0
         self._arrived.clear()
+        self._filled.clear()
         self._taken.set()
         return taken
+
+    async def fill(self, limit_s: float) -> None:
+        """Wait until there is no room for more records, for `limit_s` at most."""
+        if limit_s > 0 and self._room() > 0:
+            filled = asyncio.ensure_future(self._filled.wait())
+            await asyncio.wait({filled}, timeout=limit_s)
+            filled.cancel()
 
     async def _take_in(self) -> None:
         while True:
@@ -110,6 +119,8 @@ class Intake:
         self._progress.waiting = self._count
         self._bytes += _bytes_of(records) if len(records) <= MAX_COUNTED else self._max_bytes
         self._arrived.set()
+        if self._room() <= 0:
+            self._filled.set()
 
 
 def _bytes_of(records: list[ConsumerRecord]) -> int:

@@ -62,6 +62,8 @@ class Runner:
         self._intake = Intake(hold.reader, progress, lambda: pace.records, hold.agent.max_fetch_bytes)
         self._labels = (hold.agent.name, str(hold.partition))
         self._records, self._clocked = computing.of_records(hold), computing.of_the_clock(hold)
+        self._clock = clock
+        self._lingers_until = 0.0
         self._in_hand: Collection[TopicPartition] = ()
         has_ticks = hold.agent.on_tick is not None or hold.following is not None
         self._ticks = Ticks(hold, self) if has_ticks else None
@@ -96,6 +98,8 @@ class Runner:
                 wait_ms = await self._fire() if self._agent.on_timer else FETCH_TIMEOUT_MS
                 if ticks is not None:
                     wait_ms = await self._tick(ticks, wait_ms)
+                if self._agent.linger_s:
+                    await self._intake.fill(self._lingers_until - self._clock())
                 self._in_hand = fetched = await self._fetch(wait_ms)
                 if not fetched:
                     self._nothing_came()
@@ -103,6 +107,7 @@ class Runner:
                     if waiting := hold.from_next(tp, records):
                         await self._process(tp, self._seen(tp, waiting))
                 self._in_hand = ()
+                self._lingers_until = self._clock() + self._agent.linger_s
                 hold.look_at_inbox()
 
     async def _tick(self, ticks: Ticks, wait_ms: int) -> int:

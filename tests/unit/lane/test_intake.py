@@ -57,6 +57,19 @@ async def drained(log: Log) -> None:
     await until(empty, 10, "all fetches taken in", every_s=0)
 
 
+async def test_it_fills_until_there_is_no_room() -> None:
+    """Then at once, however long it might wait; with room, for as long as it may; it loses nothing."""
+    a, b = chunk_of(b"a", b"b"), chunk_of(b"c")
+    intake, _ = intake_of(Log({ONE: [*a]}), most=2)
+    async with intake.open():
+        await asyncio.wait_for(intake.fill(3600), 10)
+        assert await intake.take(0) == {ONE: a}
+    intake, _ = intake_of(Log({ONE: [*b]}), most=2)
+    async with intake.open():
+        await intake.fill(WAIT_MS / 1000)
+        assert await intake.take(WAIT_MS) == {ONE: b}
+
+
 async def test_what_came_meanwhile_is_taken_together() -> None:
     """Fetch after fetch, by partition and in order; and again nothing until more comes."""
     a, b, c = chunk_of(b"a"), chunk_of(b"b"), chunk_of(b"c")

@@ -11,11 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from functools import reduce
 from typing import Any, Final
 
 from agents.aggregator.domain.functions.texts import EXACT, write_decimal
 from fleet.cel.types import Kind
 
+_FEW: Final = 16
+"""Decimals for which to change the context takes longer than to sum them."""
 _SPECIAL: Final = frozenset({"nan", "inf", "-inf"})
 
 
@@ -55,8 +58,8 @@ class _Whole(Arithmetic):
 
 class _Decimals(Arithmetic):
     def total(self, values: Sequence[Any]) -> str:
-        if len(values) == 1:
-            return write_decimal(values[0])
+        if len(values) <= _FEW:
+            return write_decimal(reduce(EXACT.add, values))
         with localcontext(EXACT):
             return write_decimal(sum(values, Decimal(0)))
 

@@ -32,6 +32,12 @@ def text_of(kind: Kind) -> Text:
 
 def write_decimal(value: Decimal) -> str:
     """Return one text for all decimals that are equal."""
+    text = str(value)
+    if "." in text and "E" not in text:
+        # Nearly all: what `normalize` gives, in half the time.
+        text = text.rstrip("0")
+        if text[-1] != ".":
+            return text
     # Adding zero makes -0 of it 0, as it is equal.
     return str(EXACT.normalize(EXACT.add(value, _ZERO)))
 
