@@ -12,13 +12,14 @@ from schemas.registry import INCOMPATIBLE_SCHEMA, Registry
 from tables.aggregations.builds import rebuilt
 from tables.aggregations.change_topics import ChangeTopics
 from tables.aggregations.checks import AvroSchema, check_definition
+from tables.aggregations.cycles import check_cycles
 from tables.aggregations.definition import Definition, State, parse_definition
 from tables.aggregations.errors import AggregationError
 from tables.aggregations.function import FunctionSpec
 from tables.aggregations.schemas import NAMESPACE, derive_output_schema
 from tables.aggregations.window import WindowSpec
 from tables.documents import Document, defaults_of
-from tables.kinds import DELETED, RESERVED
+from tables.kinds import ACTIVE, DELETED, RESERVED
 from tables.routes.known_events import KnownEvents
 
 TOPIC: Final = "fleet.config.aggregations"
@@ -56,7 +57,7 @@ class Aggregations:
         return content(document)
 
     async def check(self, changed: Sequence[Document], table: Mapping[str, Document]) -> None:
-        """Check aggregations against the schemas of their sources, and that each has a topic of its own.
+        """Check aggregations against the schemas of their sources, and all together: topics and cycles.
 
         One that is stopped passes whatever has become of its sources: stopping one must always be possible.
 
@@ -72,6 +73,8 @@ class Aggregations:
             if definition.state in _LOOKED_AT:
                 _check_topic(definition, table)
                 check_definition(definition, await self._events.schemas(definition.sources))
+        if any(each["state"] == ACTIVE for each in changed):
+            check_cycles(table.values())
 
     async def complete(self, document: Document, before: Document | None) -> Document:
         """Return an aggregation with its builds and the types of its arguments.

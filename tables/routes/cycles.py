@@ -16,7 +16,7 @@ from tables.routes.errors import RuleError
 from tables.routes.rule import EVERY, State, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tables.routes.rule import Rule
 
@@ -28,10 +28,24 @@ _TEMPLATES: Final = "; a template counts as every topic that it can name: begin 
 
 
 class Step(NamedTuple):
-    """A rule on the way round, and the target that it leads to."""
+    """A definition on the way round, and the target that it leads to."""
 
-    rule: str
+    name: str
     target: str
+
+
+class Way(NamedTuple):
+    """Where a definition takes events.
+
+    Attributes:
+        step: The definition and the target, as they are shown.
+        source: Event type that it takes, or a pattern of them.
+        pattern: The topics that the target can name.
+    """
+
+    step: Step
+    source: str
+    pattern: str
 
 
 def overlap(one: str, other: str) -> bool:
@@ -58,17 +72,32 @@ def check_cycles(rules: Iterable[Rule]) -> None:
     """
     cycle = find_cycle(rules)
     if cycle:
-        path = [f" -({step.rule})-> {step.target}" for step in cycle]
-        left_out = len(path) - MAX_SHOWN
-        if left_out > 0:
-            path[MAX_SHOWN - 1 : -1] = [f" ({left_out} more)"]
         hint = _HINT + (_TEMPLATES if any("{" in step.target for step in cycle) else "")
-        raise RuleError(f"cycle: {cycle[-1].target}{''.join(path)}", field="targets", hint=hint)
+        raise RuleError(f"cycle: {way_round(cycle)}", field="targets", hint=hint)
+
+
+def way_round(cycle: Sequence[Step]) -> str:
+    """Return a cycle for people, ``b -(back)-> a -(to-b)-> b``; a long one without its middle."""
+    path = [f" -({step.name})-> {step.target}" for step in cycle]
+    left_out = len(path) - MAX_SHOWN
+    if left_out > 0:
+        path[MAX_SHOWN - 1 : -1] = [f" ({left_out} more)"]
+    return f"{cycle[-1].target}{''.join(path)}"
 
 
 def find_cycle(rules: Iterable[Rule]) -> list[Step]:
     """Return the steps of a cycle, the same for every order of `rules`; none where there is no cycle."""
-    graph = _Graph(rules)
+    return find_cycle_of(
+        Way(Step(rule.name, target.text), rule.source, target.pattern)
+        for rule in rules
+        if rule.state is State.ACTIVE
+        for target in rule.templates
+    )
+
+
+def find_cycle_of(ways: Iterable[Way]) -> list[Step]:
+    """Return the steps of a cycle, the same for every order of the definitions of `ways`."""
+    graph = _Graph(ways)
     done: set[str] = set()
     for source in graph.sources:
         if source not in done:
@@ -81,13 +110,10 @@ def find_cycle(rules: Iterable[Rule]) -> list[Step]:
 class _Graph:
     """Where events go: by source the steps from it, and by target the sources that cover it."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, ways: Iterable[Way]) -> None:
         self._steps: dict[str, dict[str, tuple[Step, str]]] = {}
-        for rule in sorted(rules, key=lambda rule: rule.name):
-            if rule.state is State.ACTIVE:
-                steps = self._steps.setdefault(rule.source, {})
-                for target in rule.templates:
-                    steps.setdefault(target.text, (Step(rule.name, target.text), target.pattern))
+        for step, source, pattern in sorted(ways, key=lambda way: way.step.name):
+            self._steps.setdefault(source, {}).setdefault(step.target, (step, pattern))
         self._by_beginning: dict[str, list[str]] = {}
         for source in self._steps:
             self._by_beginning.setdefault(_beginning(source), []).append(source)

@@ -105,7 +105,7 @@ async def test_steps_about_builds_are_refused(api: Api, unique: Callable[[str], 
 async def test_its_topic_is_made_and_its_results_are_an_event_type(
     api: Api, unique: Callable[[str], str], stack_settings: Settings
 ) -> None:
-    """With the partitions of the source, once it is active; another aggregation can read it by its schema."""
+    """With the partitions of the source, once it is active; another can read it, unless they go round."""
     name = unique("made")
     topic = f"finance.{name}"
     await api.ask("POST", "/aggregations", an_aggregation(name, state="draft"))
@@ -124,6 +124,17 @@ async def test_its_topic_is_made_and_its_results_are_an_event_type(
         functions=[{"as": "largest", "function": "max", "of": "event.total"}],
     )
     assert builds(await api.ask("POST", "/aggregations", above)) == ([1], 1)
+    back: dict[str, Any] = {
+        "sources": [f"finance.{name}-above"],
+        "group_by": {"payer": "event.payer"},
+        "filter": "true",
+    }
+    back["functions"] = [{"as": "total", "function": "sum", "of": "event.largest"}]
+    of_each_other = await changed(api, name, **back)
+    assert (of_each_other.status, of_each_other.body["field"]) == (422, "sources")
+    assert (
+        f"{topic} -({name}-above)-> finance.{name}-above -({name})-> {topic}" in of_each_other.body["detail"]
+    )
     again = await changed(api, name, output={"topic": f"finance.{name}-2", "mode": "finals"})
     assert (builds(again), list(await read_topics([f"finance.{name}-2"], stack_settings))) == (
         ([1 + 1], 2),

@@ -113,8 +113,8 @@ def test_a_cycle_is_found_where_rules_lead_to_themselves(network: list[tuple[str
     assert bool(cycle) is any(name in found for name, found in reached.items())
     by_name = {rule.name: rule for rule in rules}
     for step, following in zip(cycle, cycle[1:] + cycle[:1], strict=True):
-        target = next(each for each in by_name[step.rule].templates if each.text == step.target)
-        assert overlap(target.pattern, by_name[following.rule].source)
+        target = next(each for each in by_name[step.name].templates if each.text == step.target)
+        assert overlap(target.pattern, by_name[following.name].source)
 
 
 def _leads(one: Rule, other: Rule) -> bool:
