@@ -21,6 +21,8 @@ AGGREGATOR_PATHS: Final = ("/aggregates/{name}", "/aggregates/{name}/{rest:.+}")
 GATEWAY_HEADER: Final = "X-Fleet-Gateway"
 """Marks what a gateway sent on: workers count hops between themselves by a header of their own."""
 FORWARD_LIMIT_S: Final = 60.0
+GONE_CHECK_S: Final = 1.0
+"""How soon a stream that is quiet is ended once its client has gone."""
 EVENTS: Final = "text/event-stream"
 _KEPT: Final = frozenset(
     {"allow", "cache-control", "content-type", "link", "location", "retry-after", "www-authenticate"}
@@ -95,12 +97,24 @@ async def _streamed(
     await passed.prepare(request)
     # Once it has begun, a worker or a client that goes is its end.
     try:
-        async for data in response.content.iter_any():
+        while data := await _next(request, response):
             await asyncio.wait_for(passed.write(data), FORWARD_LIMIT_S)
     except (TimeoutError, ConnectionError, aiohttp.ClientError):
         if request.transport is not None:
             request.transport.abort()
     return passed
+
+
+async def _next(request: web.Request, response: aiohttp.ClientResponse) -> bytes:
+    """Return what comes next; nothing at the end, or once the client has gone."""
+    reading = asyncio.ensure_future(response.content.readany())
+    try:
+        while not (await asyncio.wait({reading}, timeout=GONE_CHECK_S))[0]:
+            if request.transport is None:
+                return b""
+        return await reading
+    finally:
+        reading.cancel()
 
 
 def _is_kept(header: str) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from aiohttp import web
+from aiokafka.errors import KafkaError
 
 from agents.aggregator.queries.answers import accepted
 from agents.aggregator.queries.feed import Feed, Feeds, GoneError, parse_place
@@ -82,7 +83,7 @@ class ChangeHandlers:
         opened = self._feeds.open(topic, place, self._targets.parts_of, wanted)
         try:
             async with self._counted(), opened as feed:
-                return await (self._polled(feed, wait_s) if waits else self._streamed(request, feed))
+                return await (self._polled(request, feed, wait_s) if waits else self._streamed(request, feed))
         except GoneError as error:
             raise web.HTTPGone(text=str(error)) from error
 
@@ -102,10 +103,10 @@ class ChangeHandlers:
         finally:
             self._open -= 1
 
-    async def _polled(self, feed: Feed, wait_s: int) -> web.Response:
+    async def _polled(self, request: web.Request, feed: Feed, wait_s: int) -> web.Response:
         until = time.monotonic() + wait_s
         found: list[dict[str, Any]] = []
-        while not found and not self._stopping and time.monotonic() < until:
+        while not found and self._is_wanted(request) and time.monotonic() < until:
             found = await feed.changes()
         return answer({"changes": found, "next": feed.place})
 
@@ -121,14 +122,19 @@ class ChangeHandlers:
             await self._cut_off(request, response)
         except ConnectionError:
             pass  # The client has gone.
-        except EventfleetError as error:
+        except (EventfleetError, KafkaError) as error:
             gone = "gone" if isinstance(error, GoneError) else "error"
-            await self._write(response, event(gone, {"detail": str(error)}))
+            with suppress(TimeoutError, ConnectionError):
+                await self._write(response, event(gone, {"detail": str(error)}))
         return response
+
+    def _is_wanted(self, request: web.Request) -> bool:
+        """Return whether the worker goes on, and the client is there."""
+        return not self._stopping and request.transport is not None and not request.transport.is_closing()
 
     async def _follow(self, request: web.Request, response: web.StreamResponse, feed: Feed) -> None:
         written_at = time.monotonic()
-        while not self._stopping and request.transport is not None and not request.transport.is_closing():
+        while self._is_wanted(request):
             found = await feed.changes()
             if found:
                 await self._write(response, b"".join(event("change", each, each["id"]) for each in found))
@@ -150,7 +156,9 @@ class ChangeHandlers:
             pass
         finally:
             if request.transport is not None:
+                # What it was sent it may still take, but not hold for ever.
                 request.transport.close()
+                asyncio.get_running_loop().call_later(self._slow_limit_s, request.transport.abort)
 
 
 def event(name: str, data: Mapping[str, Any], place: str = "") -> bytes:
