@@ -27,6 +27,7 @@ from agents.aggregator.domain.rows import (
 )
 from agents.aggregator.domain.watermarks import hear
 from agents.aggregator.results import Results
+from agents.aggregator.serving import handed_over, predecessors
 from agents.aggregator.telling import final, late, too_large, wants_finals
 from agents.aggregator.updates import Updates
 from fleet.errors import PermanentError, TransientError
@@ -83,7 +84,10 @@ class _Builds:
         build, state = self._plan.builds.get(name), self._state
         if build is None:
             return None
-        progress = Progress.of(state.get(BUILDS, build_key(state.partition, name)))
+        row = state.get(BUILDS, build_key(state.partition, name))
+        progress = Progress.of(row)
+        if row is None:
+            progress.serves = build.serves and not any(predecessors(build, state))
         if progress.purged:
             # This plan is older than the one under which another worker began to delete it.
             return None
@@ -97,7 +101,8 @@ class Merger:
     An update is written when a row changes, at most every `Output.every_ms` for each row: one that comes
     sooner is put off, and the newest is written then. Only the build that is served writes. Right after a
     switch to another one, its rows are written as they change from then on, not those that changed before:
-    who needs them all queries them. What it has closed before has had no final, and gets none.
+    who needs them all queries them. Finals are handed over where they stand, partition by partition: each
+    window has one, by the build that serves there when it closes.
 
     Args:
         codec: Encodes results.
@@ -173,7 +178,7 @@ class Merger:
         """Close windows and let rows expire, within the budget."""
         state = updates.state
         progress.behind = False
-        found = close(build, progress, state, budget.left, finals=wants_finals(build))
+        found = close(build, progress, state, budget.left, finals=wants_finals(build, progress))
         budget.take(len(found))
         for each in found:
             told = final(self._results, build, each, progress, state.now_ms)
@@ -188,6 +193,7 @@ class Merger:
         """Write updates that are due, close what a chunk left, and purge what builds that are gone left."""
         del tick
         plan: Plan = state.config
+        yield from handed_over(plan, state)
         updates, budget, again = Updates(self._results, state), _Budget(MAX_WINDOWS), False
         for key, row in list(state.prefix(BUILDS, build_key(state.partition, ""))):
             _, name = parse_build_key(key)

@@ -51,10 +51,10 @@ def wants_updates(build: Compiled) -> bool:
     return build.serves and bool(output.topic) and output.mode is not OutputMode.FINALS
 
 
-def wants_finals(build: Compiled) -> bool:
+def wants_finals(build: Compiled, progress: Progress) -> bool:
     """Return whether a final is written for each row that closes."""
     output = build.definition.output
-    return build.serves and bool(output.topic) and output.mode is not OutputMode.UPDATES
+    return progress.serves and bool(output.topic) and output.mode is not OutputMode.UPDATES
 
 
 def update(

@@ -12,8 +12,11 @@ from tables.aggregations.calculation import Build, Start
 from tables.aggregations.definition import Definition, State, parse_definition
 
 
-def build_id(name: str, number: int) -> str:
-    """Return the id of a build; names have no ``~``."""
+def build_id(name: str, number: int | str) -> str:
+    """Return the id of a build, or with an empty number what those of an aggregation begin with.
+
+    Names have no ``~``.
+    """
     return f"{name}~{number}"
 
 

@@ -73,6 +73,7 @@ class Progress(msgspec.Struct, kw_only=True):
         sources: What each source of it said last, by `source_key`.
         partitions: Partitions of its topics; those never heard of are not in it.
         watermark_ms: All events before it have come, or are late; None before that is known.
+        serves: Whether it writes finals here: one build of an aggregation does.
         closed: Up to which row of the index finals are written: the part of the key after the build.
         expired: Up to which row of the index rows are gone.
         behind: Whether more is to be closed or to expire than one transaction took.
@@ -90,6 +91,7 @@ class Progress(msgspec.Struct, kw_only=True):
     sources: dict[str, Heard] = msgspec.field(default_factory=dict)
     partitions: dict[str, int] = msgspec.field(default_factory=dict)
     watermark_ms: int | None = None
+    serves: bool = False
     closed: str = ""
     expired: str = ""
     behind: bool = False

@@ -188,6 +188,7 @@ def test_a_late_event_is_written_whole_with_what_it_missed(codec: Codec) -> None
     assert (emit.key, emit.value) == (late.key, late.value)
     assert headers["fleet_aggregation"] == b"by-provider~1"
     assert headers["fleet_late_reason"] == b"after_close"
+    assert headers["fleet_late_source"] == b"canonical.claim/0/1"
     assert headers["fleet_late_windows"] == b"2026-01-05T13:30:00Z/2026-01-05T13:31:00Z"
     assert {name: each.late for name, each in stage.progress().builds.items()} == {
         "by-provider~1": 1,

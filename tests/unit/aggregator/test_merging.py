@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.aggregator.domain.functions import At
 from agents.aggregator.domain.messages import Mark, Message, Partial, Source, Standing
-from agents.aggregator.domain.plan import Compiled
+from agents.aggregator.domain.plan import Compiled, Plan
 from agents.aggregator.domain.windowing import ALL_TIME, Window, merge_sessions
 from agents.aggregator.domain.windowing.sessions import Sessions
 from tests.support.aggregate_definitions import a_build
@@ -263,3 +263,42 @@ def test_the_schema_of_the_test_is_as_the_derived_one() -> None:
     names = {field["name"] for field in result_schema(build_of(WINDOWS[0]))["fields"]}
     assert {"provider", "events", "total", "window_start", "final", "watermark", "build"} <= names
     assert PARTITION > 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases([each for each in WINDOWS if each["kind"] != "none"]))
+def test_each_window_has_one_final_whichever_build_serves_when(
+    case: tuple[Compiled, list[list[Happening]], Random],
+) -> None:
+    """However far one build is behind the other, and however often it is switched, forth and back."""
+    one, sources, random = case
+    builds = [one, _sibling(one, 2)]
+    last = [Source("canonical.claim", number) for number in range(len(sources))]
+    streams = []
+    for build in builds:
+        told = mixed(told_of(build, sources, random), random)
+        streams.append([*told, *closing_marks(build, last, len(sources), FOREVER_MS)])
+    stage = Stage2(*_serving(builds, 1))
+    stage.tick()
+    for message in mixed(streams, random):
+        stage.chunk([message])
+        if random.random() < 0.3:
+            stage.plan = Plan({each.id: each for each in _serving(builds, random.choice([1, 2]))}, 7)
+        if random.random() < 0.5:
+            stage.tick()
+    stage.ticks()
+    assert set(written(one, stage.finals())) == set(recomputed(one, sources))
+
+
+def _sibling(build: Compiled, number: int) -> Compiled:
+    """Return another build of the same calculation."""
+    other = msgspec.structs.replace(build.build, number=number)
+    return Compiled(f"{build.definition.name}~{number}", build.definition, other)
+
+
+def _serving(builds: Sequence[Compiled], number: int) -> list[Compiled]:
+    """Return builds of a definition that serves one of them."""
+    definition = msgspec.structs.replace(
+        builds[0].definition, builds=tuple(each.build for each in builds), serving=number
+    )
+    return [Compiled(each.id, definition, each.build) for each in builds]
