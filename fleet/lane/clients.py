@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.producer import sender
+from aiokafka.producer.transaction_manager import TransactionState
 
 from fleet.lane.bounded import in_background
 from fleet.lane.errors import Lost
@@ -43,6 +44,29 @@ class _QuietRetriable(logging.Filter):
 
 
 logging.getLogger("aiokafka.producer.sender").addFilter(_QuietRetriable())
+
+
+class _AddPartitions(sender.AddPartitionsToTxnHandler):  # type: ignore[misc] # the library has no types
+    """Ends the batches whose partitions Kafka did not let into the transaction; the client sends them.
+
+    While the transaction before is still being ended Kafka takes them for records of that one, and
+    commits them with it, without their offsets.
+    """
+
+    def handle_response(self, resp: Any) -> Any:
+        """Take note of Kafka's answer; return how long to wait before it is asked again, if it is."""
+        manager = self._sender._txn_manager  # noqa: SLF001 - no public way to any of this
+        pending = set(manager.partitions_to_add())
+        back_off_s = super().handle_response(resp)
+        if manager.state is TransactionState.ABORTABLE_ERROR:
+            waiting = self._sender._message_accumulator._batches  # noqa: SLF001
+            error = manager.wait_for_transaction_end().exception()
+            for batch in [batch for tp in pending for batch in waiting.pop(tp, ())]:
+                batch.failure(error)
+        return back_off_s
+
+
+sender.AddPartitionsToTxnHandler = _AddPartitions
 
 
 def new_producer(config: LaneConfig, transactional_id: str | None) -> AIOKafkaProducer:

@@ -125,8 +125,7 @@ async def deliver(producer: AIOKafkaProducer, batches: Batches) -> Written:
 async def _all_done(deliveries: list[Future[Any]], producer: AIOKafkaProducer) -> None:
     """Wait until all have ended, one has failed, or the transaction has.
 
-    Where Kafka refuses a partition in a transaction, the client tells the transaction alone; the
-    batches then wait for ever.
+    Where Kafka refuses a transaction, the client may tell the transaction alone.
     """
     if not deliveries:
         return

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka.errors import ConcurrentTransactions
 from aiokafka.producer import sender
+from aiokafka.producer.transaction_manager import TransactionManager
 
 from fleet.lane import clients
 
@@ -26,17 +27,17 @@ def _as_installed() -> ModuleType:
 
 def _waits_s(module: Any) -> float:
     """Return how long a sender waits where the transaction before is still being ended."""
-    transaction = SimpleNamespace(txn_partitions=set())
+    transaction = TransactionManager("id", 1000)
     at_work = SimpleNamespace(_txn_manager=transaction, _retry_backoff=clients.RETRY_BACKOFF_MS / 1000)
     answer = SimpleNamespace(errors=[("topic", [(0, ConcurrentTransactions.errno)])])
     return float(module.AddPartitionsToTxnHandler(at_work, []).handle_response(answer))
 
 
-def test_the_client_alone_waits_twenty_milliseconds() -> None:
+async def test_the_client_alone_waits_twenty_milliseconds() -> None:
     """Its constant has no setting: where this fails the client was changed, and the lane's line may go."""
     assert _waits_s(_as_installed()) == 0.02
 
 
-def test_the_lane_waits_two() -> None:
+async def test_the_lane_waits_two() -> None:
     """The constant that the lane sets is the one that is read."""
     assert _waits_s(sender) == OURS_S
