@@ -66,7 +66,8 @@ class Desk:
             value = None
         async with self.cluster.producer() as producer:
             topic = f"fleet.dead-letters.{self.agent}"
-            sent = await producer.send_and_wait(topic, value, key=key, partition=partition, headers=own)
+            at = partition % len(await producer.partitions_for(topic))
+            sent = await producer.send_and_wait(topic, value, key=key, partition=at, headers=own)
         return LetterId(self.agent, sent.partition, sent.offset)
 
     async def redriven(self) -> list[ConsumerRecord]:

@@ -61,6 +61,17 @@ async def test_a_letter_is_redriven_to_its_agents_inbox_as_it_was(
     assert await audited(stack_settings, where) == [("redrive", "key:steward", "mended")]
 
 
+async def test_a_letter_of_a_wider_topic_is_redriven_to_the_task_that_follows_its_partition(
+    letters: DeadLetters, desk: Desk
+) -> None:
+    """An inbox has the partitions of the agent's sources, and what it follows may have more."""
+    where = await desk.write(offset=5, partition=2 * 6 + 4)
+    await letters.redrive(where, STEWARD)
+    (record,) = await desk.redriven()
+    assert record.partition == 4
+    assert reason_of(record.headers)["partition"] == "16"
+
+
 async def test_a_double_click_redrives_once(
     letters: DeadLetters, desk: Desk, stack_settings: Settings
 ) -> None:
