@@ -186,7 +186,5 @@ def _last_stop(progress: HistoryProgress) -> int:
 
 def _news(source: Source, progress: HistoryProgress) -> Iterator[Mark]:
     for name, job in progress.jobs.items():
-        news = job.progress.watermark_ms, f"{Standing.LIVE.value}/{progress.partitions}"
-        if job.progress.told != news:
-            job.progress.told = news
+        if job.progress.is_news(progress.partitions, Standing.LIVE):
             yield job.progress.mark(name, source, progress.partitions, Standing.LIVE)

@@ -167,7 +167,5 @@ def _news(source: Source, progress: SourceProgress, builds: Sequence[Compiled]) 
     standing = Standing.IDLE if progress.idle else Standing.LIVE
     for build in builds:
         each = progress.builds[build.id]
-        news = each.watermark_ms, f"{standing.value}/{progress.partitions}"
-        if each.told != news:
-            each.told = news
+        if each.is_news(progress.partitions, standing):
             yield each.mark(build.id, source, progress.partitions, standing)

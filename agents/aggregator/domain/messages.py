@@ -43,6 +43,8 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
         partitions: Partitions of its topic: marks of all of them are needed.
         watermark_ms: The greatest event time so far, epoch milliseconds; None before the first event.
         standing: Whether it holds windows open: one that is idle or done does not.
+        late: Events of it so far that missed a window.
+        refused: Events of it so far that became dead letters of the build.
     """
 
     build: str
@@ -50,6 +52,8 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     partitions: int
     watermark_ms: int | None
     standing: Standing = Standing.LIVE
+    late: int = 0
+    refused: int = 0
 
 
 Share: TypeAlias = tuple[int, int, int, list[Any]]

@@ -23,7 +23,7 @@ class Progress(msgspec.Struct, omit_defaults=True):
         refused: Events that became dead letters of the build.
         gaps: Offsets from and to of what it did not take because it was paused, the last `MAX_GAPS`.
         paused: Whether it did not take the last events.
-        told: Watermark and standing that all partitions were told last.
+        told: Watermark, and what else a mark says, that all partitions were told last.
     """
 
     begun: int
@@ -44,7 +44,15 @@ class Progress(msgspec.Struct, omit_defaults=True):
 
     def mark(self, build: str, source: Source, partitions: int, standing: Standing) -> Mark:
         """Return what is told of it."""
-        return Mark(build, source, partitions, self.watermark_ms, standing)
+        return Mark(build, source, partitions, self.watermark_ms, standing, self.late, self.refused)
+
+    def is_news(self, partitions: int, standing: Standing) -> bool:
+        """Return whether a mark of it says what not all partitions were told yet, and note that they are."""
+        news = self.watermark_ms, f"{standing.value}/{partitions}/{self.late}/{self.refused}"
+        if self.told == news:
+            return False
+        self.told = news
+        return True
 
 
 class SourceProgress(msgspec.Struct, omit_defaults=True):

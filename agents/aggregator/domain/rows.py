@@ -59,11 +59,15 @@ class Heard(NamedTuple):
 
     Attributes:
         watermark_ms: The greatest event time so far, epoch milliseconds; None before the first event.
-        standing: As of `Mark`.
+        standing: As of `Mark`, as the others.
+        late: How many of its events were late.
+        refused: How many became dead letters.
     """
 
     watermark_ms: int | None
     standing: Standing
+    late: int = 0
+    refused: int = 0
 
 
 class Progress(msgspec.Struct, kw_only=True):

@@ -65,6 +65,8 @@ def _build(compiled: Compiled, rows: Sequence[Mapping[str, Any] | None]) -> dict
     heard = [row for row in rows if row is not None]
     marks = [None if row is None else row["watermark_ms"] for row in rows]
     sums = {name: sum(row[name] for row in heard) for name in _SUMMED}
+    for name, count in _by_sources(heard).items():
+        sums[name] += count
     over = any(row["over_quota"] for row in heard)
     return {
         "build": compiled.build.number,
@@ -79,6 +81,20 @@ def _build(compiled: Compiled, rows: Sequence[Mapping[str, Any] | None]) -> dict
         "problem": next((row["problem"] for row in heard if row["problem"]), ""),
         "sources": _sources(compiled, rows),
         "what_to_do": _advice(compiled, over=over, unwritten=bool(sums["unwritten"])),
+    }
+
+
+def _by_sources(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return what sources count of their own events; each tells all partitions, some later than others."""
+    found: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        for key, (_, _, *counts) in row["sources"].items():
+            late, refused = counts or (0, 0)
+            known = found.get(key, (0, 0))
+            found[key] = max(late, known[0]), max(refused, known[1])
+    return {
+        "late": sum(late for late, _ in found.values()),
+        "refused": sum(refused for _, refused in found.values()),
     }
 
 
@@ -126,7 +142,7 @@ def _merged(key: str, rows: Sequence[Mapping[str, Any] | None]) -> tuple[int | N
     if len(told) < len(heard) or not told:
         return None
     return min(
-        ((mark, standing) for mark, standing in told),
+        ((mark, standing) for mark, standing, *_ in told),
         key=lambda each: (each[0] is not None, each[0] or 0),
     )
 

@@ -16,8 +16,9 @@ from aiohttp.test_utils import TestServer
 from faust.types.tuples import TP
 from yarl import URL
 
+from agents.aggregator.domain.messages import Standing
 from agents.aggregator.domain.plan import Plan
-from agents.aggregator.domain.rows import TABLES
+from agents.aggregator.domain.rows import TABLES, Heard
 from agents.aggregator.domain.windowing import Window
 from agents.aggregator.queries.handlers import AggregateHandlers
 from agents.aggregator.queries.spread import Spread
@@ -257,6 +258,18 @@ async def test_status_is_of_all_partitions(fleet: Fleet) -> None:
         assert (build["watermark"], build["over_quota"]) == ("1970-01-01T02:00:00Z", True)
         assert "max_keys" in build["what_to_do"]
         assert build["sources"]["never_heard"] == ["canonical.claim/*"]
+
+
+async def test_late_and_refused_events_of_sources_count_once(fleet: Fleet) -> None:
+    """Each source tells all partitions of its own, and some have not heard the last of it."""
+    own, other = Heard(9, Standing.LIVE, 5, 1), Heard(9, Standing.DONE, 40, 0)
+    known = {"canonical.claim/0": own, "canonical.claim/0#history": other}
+    fleet.world.move(9, [0], sources=known, late=2, refused=7)
+    before = {**known, "canonical.claim/0": own._replace(late=4, refused=0)}
+    fleet.world.move(9, [1], sources=before)
+    for number in range(3):
+        (build,) = (await fleet.ask(number, ""))[1]["builds"]
+        assert (build["late"], build["refused"]) == (5 + 40 + 2, 1 + 7)
 
 
 @pytest.mark.parametrize(

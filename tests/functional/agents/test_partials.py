@@ -196,6 +196,20 @@ def test_a_late_event_is_written_whole_with_what_it_missed(codec: Codec) -> None
     }
 
 
+def test_what_is_late_or_refused_is_told_to_all(codec: Codec) -> None:
+    """Also where it moves no watermark, and once: queries count it wherever they are answered."""
+    stage = Stage(codec, a_plan(a_build()))
+    stage.take(stage.record(0, 120))
+    stage.tick()
+    stage.take(stage.record(1, 0), stage.record(2, 0))
+    (mark,) = stage.tick()
+    assert (mark.watermark_ms, mark.late, mark.refused) == (TIME_MS + 120_000, 2, 0)
+    assert stage.tick() == []
+    stage.take(stage.record(3, 86_400 * 400))  # Too far in the future to be taken.
+    (mark,) = stage.tick()
+    assert (mark.late, mark.refused) == (2, 1)
+
+
 def test_a_paused_build_takes_nothing_and_tells_the_gap(codec: Codec) -> None:
     """When it goes on, what came meanwhile is left out, and that is known."""
     running, paused = a_plan(a_build()), a_plan(a_build(state="paused"))

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from agents.aggregator.domain.messages import Mark, Source, Standing
 from agents.aggregator.domain.plan import Compiled
-from agents.aggregator.domain.rows import Progress
+from agents.aggregator.domain.rows import Heard, Progress, source_key
 from agents.aggregator.domain.watermarks import hear, holding
 from tables.aggregations.calculation import Start
 from tests.support.aggregate_definitions import a_build
@@ -102,3 +102,12 @@ def test_all_at_rest_change_nothing(standing: Standing) -> None:
     for source in sources_of(build):
         told(progress, build, source, 70, standing)
     assert progress.watermark_ms == 50
+
+
+def test_what_a_source_counts_never_gets_less() -> None:
+    """Marks in partials and marks to all go by different ways."""
+    build, progress = build_of(), Progress()
+    source = sources_of(build)[0]
+    for late, refused in ((3, 1), (5, 0), (4, 2)):
+        hear(progress, Mark(build.id, source, 1, 9, Standing.LIVE, late, refused), build)
+    assert progress.sources[source_key(source)] == Heard(9, Standing.LIVE, 5, 2)
