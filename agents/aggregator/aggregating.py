@@ -191,8 +191,8 @@ def _late(
     for place, windows in sorted(outcome.missed.items()):
         record = records[place]
         told = late_headers(build.id, "after_close", windows, progress.watermark_ms)
-        place = f"{record.topic}/{record.partition}/{record.offset}"
-        told = (*told, ("fleet_late_source", place.encode()))
+        source = f"{record.topic}/{record.partition}/{record.offset}"
+        told = (*told, ("fleet_late_source", source.encode()))
         yield Emit(LATE, record.key, record.value, (*record.headers, *told), None, record)
 
 
