@@ -39,12 +39,14 @@ class Origin(NamedTuple):
         partitions: Partitions of its topic.
         config_offset: Where the table of definitions stood.
         judged: Whether lateness is decided.
+        stop: Where a history ends.
     """
 
     source: Source
     partitions: int
     config_offset: int
     judged: bool = True
+    stop: int = 0
 
 
 class Aggregating:
@@ -119,7 +121,7 @@ class Aggregating:
             by_partition.setdefault(self._place(group), {})[group] = shares
         mark = None
         if origin.judged:
-            mark = progress.mark(build.id, origin.source, origin.partitions, Standing.LIVE)
+            mark = progress.mark(build.id, origin.source, origin.partitions, Standing.LIVE, origin.stop)
         headers = _config(origin.config_offset)
         for partition, groups in by_partition.items():
             partial = Partial(build.id, origin.source, groups, origin.judged, mark)

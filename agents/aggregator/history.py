@@ -77,8 +77,9 @@ class History:
         if row is None:
             return
         progress = history_progress(row)
-        origin = Origin(Source(first.topic, first.partition, history=True), progress.partitions, plan.offset)
+        source = Source(first.topic, first.partition, history=True)
         for stop, builds in _by_stop(progress, plan):
+            origin = Origin(source, progress.partitions, plan.offset, stop=stop)
             records = _before(chunk, stop)
             if records:
                 taking = {build: progress.jobs[build.id].progress for build in builds}
@@ -186,5 +187,5 @@ def _last_stop(progress: HistoryProgress) -> int:
 
 def _news(source: Source, progress: HistoryProgress) -> Iterator[Mark]:
     for name, job in progress.jobs.items():
-        if job.progress.is_news(progress.partitions, Standing.LIVE):
-            yield job.progress.mark(name, source, progress.partitions, Standing.LIVE)
+        if job.progress.is_news(progress.partitions, Standing.LIVE, job.stop):
+            yield job.progress.mark(name, source, progress.partitions, Standing.LIVE, job.stop)

@@ -45,6 +45,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
         standing: Whether it holds windows open: one that is idle or done does not.
         late: Events of it so far that missed a window.
         refused: Events of it so far that became dead letters of the build.
+        left: Offsets of a history that are still to be read.
     """
 
     build: str
@@ -54,6 +55,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     standing: Standing = Standing.LIVE
     late: int = 0
     refused: int = 0
+    left: int = 0
 
 
 Share: TypeAlias = tuple[int, int, int, list[Any]]

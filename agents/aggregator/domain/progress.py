@@ -42,13 +42,15 @@ class Progress(msgspec.Struct, omit_defaults=True):
             self.gaps = [*self.gaps, (self.next, offset)][-MAX_GAPS:]
             self.paused = False
 
-    def mark(self, build: str, source: Source, partitions: int, standing: Standing) -> Mark:
-        """Return what is told of it."""
-        return Mark(build, source, partitions, self.watermark_ms, standing, self.late, self.refused)
+    def mark(self, build: str, source: Source, partitions: int, standing: Standing, stop: int = 0) -> Mark:
+        """Return what is told of it; `stop` is where a history ends."""
+        left = 0 if standing is Standing.DONE else max(0, stop - self.next)
+        return Mark(build, source, partitions, self.watermark_ms, standing, self.late, self.refused, left)
 
-    def is_news(self, partitions: int, standing: Standing) -> bool:
+    def is_news(self, partitions: int, standing: Standing, stop: int = 0) -> bool:
         """Return whether a mark of it says what not all partitions were told yet, and note that they are."""
-        news = self.watermark_ms, f"{standing.value}/{partitions}/{self.late}/{self.refused}"
+        left = max(0, stop - self.next)
+        news = self.watermark_ms, f"{standing.value}/{partitions}/{self.late}/{self.refused}/{left}"
         if self.told == news:
             return False
         self.told = news

@@ -62,12 +62,14 @@ class Heard(NamedTuple):
         standing: As of `Mark`, as the others.
         late: How many of its events were late.
         refused: How many became dead letters.
+        left: Offsets of a history that are still to be read.
     """
 
     watermark_ms: int | None
     standing: Standing
     late: int = 0
     refused: int = 0
+    left: int = 0
 
 
 class Progress(msgspec.Struct, kw_only=True):

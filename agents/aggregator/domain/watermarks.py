@@ -35,7 +35,7 @@ def hear(progress: Progress, mark: Mark, build: Compiled) -> None:
     if before.watermark_ms is not None:
         reached = before.watermark_ms if reached is None else max(reached, before.watermark_ms)
     late, refused = max(mark.late, before.late), max(mark.refused, before.refused)
-    progress.sources[key] = Heard(reached, mark.standing, late, refused)
+    progress.sources[key] = Heard(reached, mark.standing, late, refused, mark.left)
     progress.partitions[topic] = max(mark.partitions, progress.partitions.get(topic, 0))
     # A source that was ahead of the others was not what held the watermark.
     ahead = before.watermark_ms is not None and before.watermark_ms > _least(progress)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from agents.aggregator.domain.messages import Standing
-from agents.aggregator.domain.rows import HISTORY
+from agents.aggregator.domain.rows import HISTORY, Heard
 from agents.aggregator.queries.asked import instant_text
 from tables.aggregations.definition import State
 
@@ -88,8 +88,8 @@ def _by_sources(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Return what sources count of their own events; each tells all partitions, some later than others."""
     found: dict[str, tuple[int, int]] = {}
     for row in rows:
-        for key, (_, _, *counts) in row["sources"].items():
-            late, refused = counts or (0, 0)
+        for key, each in row["sources"].items():
+            _, _, late, refused, _ = Heard(*each)
             known = found.get(key, (0, 0))
             found[key] = max(late, known[0]), max(refused, known[1])
     return {
@@ -121,8 +121,22 @@ def _sources(compiled: Compiled, rows: Sequence[Mapping[str, Any] | None]) -> di
     if compiled.has_history:
         history = [each for key, each in merged.items() if key.endswith(HISTORY)]
         done = sum(each is not None and each[1] == Standing.DONE.value for each in history)
-        found["history"] = {"done": done, "sources": len(history), "complete": done == len(history) > 0}
+        found["history"] = {
+            "done": done,
+            "sources": len(history),
+            "complete": done == len(history) > 0,
+            "offsets_left": _left(rows),
+        }
     return found
+
+
+def _left(rows: Sequence[Mapping[str, Any] | None]) -> int:
+    """Return the offsets of histories that are still to be read, by whoever has heard the newest of each."""
+    left: dict[str, int] = {}
+    for row in rows:
+        for key, each in ({} if row is None else row["sources"]).items():
+            left[key] = min(Heard(*each).left, left.get(key, Heard(*each).left))
+    return sum(left.values())
 
 
 def _keys(compiled: Compiled, counts: Mapping[str, int]) -> Iterable[str]:

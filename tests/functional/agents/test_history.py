@@ -102,6 +102,15 @@ def test_what_was_there_before_a_build_is_read_and_nothing_else(codec: Codec) ->
     assert reading.tick().done() == [ONE]
 
 
+def test_what_is_left_is_told(codec: Codec) -> None:
+    """Offset by offset, for people who wait for it; nothing once it has ended."""
+    reading = Reading(codec).began(ONE, 5).tick().tick()
+    reading.read(0, 2).tick(offset=3)
+    reading.read(3, 4)
+    told = [message.marks[0].left for message in reading.messages() if isinstance(message, Marks)]
+    assert told == [left for left in (5, 2, 0) for _ in range(HISTORY.partitions)]
+
+
 def test_all_its_messages_are_of_a_source_of_its_own(codec: Codec) -> None:
     """What comes meanwhile has a watermark of its own, and does not make history late."""
     reading = Reading(codec).began(ONE, 2).tick().read(0, 1)
