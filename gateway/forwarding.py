@@ -21,8 +21,10 @@ AGGREGATOR_PATHS: Final = ("/aggregates/{name}", "/aggregates/{name}/{rest:.+}")
 GATEWAY_HEADER: Final = "X-Fleet-Gateway"
 """Marks what a gateway sent on: workers count hops between themselves by a header of their own."""
 FORWARD_LIMIT_S: Final = 60.0
+CLIENT_CLOSED_REQUEST: Final = 499
+"""Status, in the gateway's own metrics alone, where nobody waits for the answer any more."""
 GONE_CHECK_S: Final = 1.0
-"""How soon a stream that is quiet is ended once its client has gone."""
+"""How soon a worker is left once the client has gone: it may stream, or wait for changes."""
 EVENTS: Final = "text/event-stream"
 _KEPT: Final = frozenset(
     {"allow", "cache-control", "content-type", "link", "location", "retry-after", "www-authenticate"}
@@ -67,6 +69,16 @@ class Forwarding:
             TransientError: It does not answer.
             HTTPLoopDetected: The request has come over a gateway already.
         """
+        forwarding = asyncio.ensure_future(self._forwarded(request))
+        try:
+            while not (await asyncio.wait({forwarding}, timeout=GONE_CHECK_S))[0]:
+                if request.transport is None:
+                    return web.Response(status=CLIENT_CLOSED_REQUEST)
+            return await forwarding
+        finally:
+            forwarding.cancel()
+
+    async def _forwarded(self, request: web.Request) -> web.StreamResponse:
         if GATEWAY_HEADER in request.headers:
             raise _LoopDetected(text=f"{request.path} was sent on already: its worker's URL is a gateway's")
         assert self._session is not None, "the application has not started"  # noqa: S101 - a bug of ours
@@ -97,24 +109,12 @@ async def _streamed(
     await passed.prepare(request)
     # Once it has begun, a worker or a client that goes is its end.
     try:
-        while data := await _next(request, response):
+        async for data in response.content.iter_any():
             await asyncio.wait_for(passed.write(data), FORWARD_LIMIT_S)
     except (TimeoutError, ConnectionError, aiohttp.ClientError):
         if request.transport is not None:
             request.transport.abort()
     return passed
-
-
-async def _next(request: web.Request, response: aiohttp.ClientResponse) -> bytes:
-    """Return what comes next; nothing at the end, or once the client has gone."""
-    reading = asyncio.ensure_future(response.content.readany())
-    try:
-        while not (await asyncio.wait({reading}, timeout=GONE_CHECK_S))[0]:
-            if request.transport is None:
-                return b""
-        return await reading
-    finally:
-        reading.cancel()
 
 
 def _is_kept(header: str) -> bool:

@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import BaseTestServer, TestServer
+from aiohttp.test_utils import BaseTestServer
 from aiokafka import AIOKafkaConsumer
 
 from agents.aggregator.domain.groups import group_key
@@ -30,11 +30,13 @@ from fleet.settings import Settings
 from schemas.codec import Codec
 from tables.aggregations.kind import AUDIT, TOPIC
 from tables.config import ConfigTable
-from tests.support.api import Answer, Api, an_aggregation, open_api
+from tests.support.api import Answer, Api, Server, an_aggregation, open_api
 from tests.support.lane_kafka import Cluster
 from tests.support.polling import until
 
 LIMIT_S: Final = 30.0
+GONE_LIMIT_S: Final = 20.0
+"""Sooner than a poll ends by itself."""
 PARTITIONS: Final = 6
 HOUR_MS: Final = 3_600_000
 SOCKET_BYTES: Final = 64 * 1024
@@ -230,7 +232,7 @@ class Watched:
         async def ended() -> bool:
             return bool(self.readers) and self.open_readers == 0
 
-        await until(ended, LIMIT_S, "the end of every reader")
+        await until(ended, GONE_LIMIT_S, "the end of every reader")
 
 
 @asynccontextmanager
@@ -251,7 +253,7 @@ async def watched(
     app = web.Application()
     mount(app, services, handlers.add_routes)
     try:
-        async with TestServer(app, socket_factory=_small) as worker:
+        async with Server(app, socket_factory=_small) as worker:
             behind = settings.model_copy(update={"aggregator_port": worker.port})
             async with open_api(behind) as api, api.registry() as registry:
                 codec = Codec(registry)

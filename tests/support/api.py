@@ -123,13 +123,20 @@ class Api:
         return await Cluster(self.settings.kafka).read(topic)
 
 
+class Server(TestServer):
+    """A web server as the gateway and workers are: a handler is not cancelled when its client goes."""
+
+    async def _make_runner(self, **options: Any) -> web.BaseRunner:
+        return await super()._make_runner(**{**options, "handler_cancellation": False})
+
+
 @asynccontextmanager
 async def open_api(settings: Settings) -> AsyncIterator[Api]:
     """Run a gateway, and make an admin's key."""
     keys = Keys(LaneConfig.of(settings))
     try:
         issued = await keys.issue("platform", [Role.ADMIN], ADMIN)
-        async with TestClient(TestServer(new_app(settings))) as client:
+        async with TestClient(Server(new_app(settings))) as client:
             yield Api(client, settings, keys, issued.token)
     finally:
         await keys.stop()

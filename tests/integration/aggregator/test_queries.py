@@ -9,27 +9,49 @@ from collections.abc import Iterator
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import aiohttp
 import pytest
 from fastavro import parse_schema, schemaless_reader
 
+from agents.aggregator.domain.groups import group_key
+from agents.aggregator.domain.rows import BUILDS, INDEX, ROWS, TABLES, Row, build_key, index_key, row_key
+from agents.aggregator.domain.windowing import ALL_TIME
 from fleet.settings import Settings
 from schemas.catalogue import load_catalogue
 from schemas.codec import HEADER_BYTES
 from stack.embedded import EmbeddedStack
 from tests.support.agents_fleet import apply_topics
+from tests.support.aggregate_changes import Stream
 from tests.support.api import an_aggregation, open_api
 from tests.support.lane_processes import Worker
 from tests.support.polling import until
-from tests.support.router_claims import SUBJECT, publish_claims
+from tests.support.router_claims import PARTITIONS, SUBJECT, publish_claims
 from tests.support.stack import ROOT, environment, free_ports, isolated_settings, parts_dir
 
 KEYS = 1_000
 NAME = "by-claim"
+BUILD = f"{NAME}~1"
+BY_CLAIM = an_aggregation(
+    NAME, group_by={"claim": "event.claim_id"}, windows={"kind": "none"}, start="earliest", output={}
+)
+BY_PAYER = an_aggregation(
+    "by-payer", windows={"kind": "none"}, start="earliest", output={"topic": "finance.by-payer"}
+)
+FIRST = ",".join(f"{partition}:0" for partition in range(PARTITIONS))
+"""The place before all changes."""
 LIMIT_S = 120.0
 ASK_LIMIT_S = 40.0
+
+
+class Claim(NamedTuple):
+    """What of a claim is aggregated."""
+
+    id: str
+    payer: str
+    charge: Decimal
 
 
 @pytest.fixture(scope="module")
@@ -108,25 +130,42 @@ def totals(content: Any) -> dict[str, Decimal | None]:
     }
 
 
-async def test_any_worker_is_right_about_every_key_and_a_killed_one_makes_none_wrong(
-    settings: Settings, workers: list[Worker]
-) -> None:
-    """1,000 keys through each worker and the gateway; after a kill right or 503, then right again."""
+@pytest.fixture(scope="module")
+def claims(settings: Settings, workers: list[Worker]) -> list[Claim]:
+    """Claims that are aggregated, each alone and by payer."""
     schema: Any = parse_schema(load_catalogue().subjects()[SUBJECT])
-    published = await publish_claims(settings, KEYS)
-    wanted = {}
-    for claim in published.claims:
-        event: Any = schemaless_reader(BytesIO(claim.value[HEADER_BYTES:]), schema, None)
-        wanted[event["claim_id"]] = event["total_charge"]
-    assert len(wanted) == KEYS
+
+    async def prepared() -> list[Claim]:
+        published = await publish_claims(settings, KEYS)
+        async with open_api(settings) as api:
+            for made in (BY_CLAIM, BY_PAYER):
+                created = await api.ask("POST", "/aggregations", made)
+                assert created.status == 201, created.body
+        await asyncio.gather(*(worker.ready() for worker in workers))
+        return [_claim(schema, each.value) for each in published.claims]
+
+    found = asyncio.run(prepared())
+    assert len({each.id for each in found}) == KEYS
+    return found
+
+
+def _claim(schema: Any, value: bytes) -> Claim:
+    event: Any = schemaless_reader(BytesIO(value[HEADER_BYTES:]), schema, None)
+    return Claim(event["claim_id"], event["payer"]["id"], event["total_charge"])
+
+
+@pytest.fixture
+def wanted(claims: list[Claim]) -> dict[str, Decimal]:
+    """The charge of each claim."""
+    return {each.id: each.charge for each in claims}
+
+
+async def test_any_worker_is_right_about_every_key(
+    settings: Settings, workers: list[Worker], wanted: dict[str, Decimal]
+) -> None:
+    """1,000 of them through each worker and the gateway; also which are the greatest, and which is none."""
     keys = sorted(wanted)
     async with open_api(settings) as api:
-        made = an_aggregation(
-            NAME, group_by={"claim": "event.claim_id"}, windows={"kind": "none"}, start="earliest"
-        )
-        created = await api.ask("POST", "/aggregations", {**made, "output": {}})
-        assert created.status == 201, created.body
-        await asyncio.gather(*(worker.ready() for worker in workers))
 
         async def right(port: int) -> bool:
             status, content = await several(port, api.token, keys)
@@ -144,13 +183,60 @@ async def test_any_worker_is_right_about_every_key_and_a_killed_one_makes_none_w
         best = [Decimal(row["values"]["total"]) for row in top.body["rows"]]
         assert best == sorted(wanted.values(), reverse=True)[:3]
 
+
+async def test_the_table_view_of_faust_gives_a_row_wherever_it_is_asked(
+    workers: list[Worker], wanted: dict[str, Decimal]
+) -> None:
+    """As it is stored, by whichever worker holds it, and 404 for what no row has."""
+    for claim in sorted(wanted)[:20]:
+        path = _row_path(ROWS, row_key(BUILD, group_key([claim]), ALL_TIME))
+        answers = [await worker.ask(path) for worker in workers]
+        assert [status for status, _ in answers] == [200] * len(workers)
+        rows = [Row.of(row) for _, row in answers]
+        assert rows == [rows[0]] * len(workers)
+        assert rows[0].events == 1
+        assert [Decimal(each) for each in rows[0].states] == [wanted[claim]]
+        index = _row_path(INDEX, index_key(BUILD, ALL_TIME, group_key([claim])))
+        assert [await worker.ask(index) for worker in workers] == [(200, 1)] * len(workers)
+    for path in (
+        _row_path(ROWS, row_key(BUILD, group_key(["nobody"]), ALL_TIME)),
+        _row_path(ROWS, row_key(f"{NAME}~2", group_key([min(wanted)]), ALL_TIME)),
+        *(_row_path(table, "no such key") for table in TABLES),
+        _row_path(BUILDS, build_key(99, BUILD)),
+    ):
+        assert [(await worker.ask(path))[0] for worker in workers] == [404] * len(workers), path
+
+
+async def test_changes_are_streamed_through_the_gateway(settings: Settings, claims: list[Claim]) -> None:
+    """From the first on: the last one of each payer is the sum of all its claims."""
+    payers: dict[str, Decimal] = {}
+    for each in claims:
+        payers[each.payer] = payers.get(each.payer, Decimal(0)) + each.charge
+    seen: dict[str, Decimal] = {}
+    async with open_api(settings) as api:
+        headers = {"Authorization": f"Bearer {api.token}", "Last-Event-ID": FIRST}
+        async with api.client.get("/v1/aggregates/by-payer/changes", headers=headers) as response:
+            assert (response.status, response.content_type) == (200, "text/event-stream")
+            stream = Stream(response)
+            while seen != payers:
+                event = await stream.next()
+                assert event is not None, (seen, payers)
+                if event.name == "change":
+                    seen[event.data["key"]["payer"]] = Decimal(event.data["values"]["total"])
+
+
+async def test_a_killed_worker_makes_no_answer_wrong(
+    settings: Settings, workers: list[Worker], wanted: dict[str, Decimal]
+) -> None:
+    """Answers are right or 503, then right again."""
+    async with open_api(settings) as api:
         statuses: set[tuple[int, bool]] = set()
         workers[2].kill()
 
         async def settled() -> bool:
             done = True
             for worker in workers[:2]:
-                status, content = await several(worker.port, api.token, keys)
+                status, content = await several(worker.port, api.token, sorted(wanted))
                 assert status in (200, 503)
                 assert status == 503 or totals(content) == wanted
                 by_standby = status == 200 and bool(content["standbys"])
@@ -160,3 +246,7 @@ async def test_any_worker_is_right_about_every_key_and_a_killed_one_makes_none_w
 
         await until(settled, LIMIT_S, "right answers of owners for every key")
         assert statuses - {(200, False)}, "the kill was never noticed"
+
+
+def _row_path(table: str, key: str) -> str:
+    return f"/table/{table}/{quote(key, safe='')}/"
