@@ -17,6 +17,7 @@ from benchmarks.workers.job import (
     AGGREGATE_TEN,
     AGGREGATE_TUMBLING,
     AGGREGATES,
+    QUERY,
 )
 
 _STREAMS_SETTINGS: Final = (
@@ -59,7 +60,7 @@ def _own(name: str, store: Literal["memory", "rocksdb"]) -> Engine:
         guarantee="exactly_once",
         settings=f"as shipped: the aggregator, definitions written as teams do, state in {store}, no output",
         command=python("benchmarks.workers.aggregator"),
-        cases=AGGREGATES,
+        cases=(*AGGREGATES, QUERY),
         per_s=PerSecond(0, 0, _OWN_PER_S),
         warmup_events=100_000,
         makes_changelog=True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.engines import LATENCY, RECOVERY, Engine
 from benchmarks.growth import GROWTH, PARTITIONS_OF, RULES, WORKERS, Scale
 from benchmarks.latency import RATES_PER_S
-from benchmarks.workers.job import AGGREGATES, CASES, ROUTES
+from benchmarks.workers.job import AGGREGATE_TUMBLING, AGGREGATES, CASES, QUERY, ROUTES
 
 if TYPE_CHECKING:
     from benchmarks.plan import Plan
@@ -44,6 +44,8 @@ def _of(case: str, plan: Plan) -> float:
         return plan.extent.recovery_keys / PUBLISHED_PER_S + sum(_recovery(each, plan) for each in engines)
     if case == LATENCY:
         return sum(_latency(each, plan) for each in engines)
+    if case == QUERY:
+        return sum(_query(each, plan) for each in engines)
     return sum(min(plan.runs, each.max_runs) * _run(each, case, plan) for each in engines)
 
 
@@ -65,6 +67,11 @@ def _latency(engine: Engine, plan: Plan) -> float:
     stretch = plan.extent.stretch
     warmup_s = min(engine.warmup_events, stretch.warmup_events) / engine.per_s.routes
     return RUN_S + warmup_s + len(RATES_PER_S) * stretch.turns * (stretch.seconds + 1)
+
+
+def _query(engine: Engine, plan: Plan) -> float:
+    asking = plan.extent.asking
+    return RUN_S + asking.before / engine.per_s.of(AGGREGATE_TUMBLING) + 2 * (asking.seconds + 1)
 
 
 def _growth(product: Engine, scale: Scale, claims: int) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Self
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -12,6 +14,7 @@ from aiokafka.structs import TopicPartition
 
 from fleet.errors import FatalError
 
+POLL_S = 0.05
 REQUEST_TIMEOUT_MS = 120_000
 """A broker that is deleting many segments, on one core, answers late."""
 
@@ -46,6 +49,19 @@ class Cluster:
         for topic, code, text in answer.topic_errors:
             if code:
                 raise FatalError(f"Kafka refused to create {topic}: {text or code}", hint="see its log")
+        await self._led([topic.name for topic in (*plain, *kept)])
+
+    async def _led(self, topics: Sequence[str]) -> None:
+        """Wait until all partitions of `topics` have a leader: the broker makes them after it has answered.
+
+        Raises:
+            FatalError: One has none for long.
+        """
+        until = time.monotonic() + REQUEST_TIMEOUT_MS / 1_000
+        while missing := without_leader(topics, await self._admin.describe_topics(list(topics))):
+            if time.monotonic() > until:
+                raise FatalError(f"Kafka has made {missing[0]}, but none of its brokers leads all of it")
+            await asyncio.sleep(POLL_S)
 
     async def delete_of(self, name: str) -> None:
         """Delete all topics whose names have `name` in them; the broker frees their space soon after."""
@@ -98,3 +114,13 @@ class Cluster:
         asked = [TopicPartition(topic, partition) for partition in range(partitions)]
         found = await self._admin.list_consumer_group_offsets(group, partitions=asked)
         return {tp.partition: max(0, found[tp].offset) if tp in found else 0 for tp in asked}
+
+
+def without_leader(topics: Iterable[str], described: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return those of `topics` that are not described, or have a partition that no broker leads."""
+    led = {
+        topic["topic"]
+        for topic in described
+        if topic["partitions"] and not any(part["error_code"] for part in topic["partitions"])
+    }
+    return [topic for topic in topics if topic not in led]

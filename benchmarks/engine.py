@@ -111,7 +111,7 @@ def bench(
         merge: Whether to keep the other cases that the file has.
         told: Makes of the report the one that is written and shown.
     """
-    console = _console()
+    console = console_of()
     written: list[Report] = []
 
     def keep(found: Report) -> None:
@@ -135,13 +135,14 @@ def bench(
         typer.secho(f"bench: interrupted, {_left(written, output)}", err=True)
         raise typer.Exit(130) from None
     found = told(found)
-    _show(found, console)
+    show(found, console)
     console.print(f"Written to {output}")
     if report.errors(found):
         raise typer.Exit(1)
 
 
-def _console() -> Console:
+def console_of() -> Console:
+    """Return where people read, as wide as the tables where that is a file."""
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = FILE_WIDTH
@@ -155,7 +156,8 @@ def _left(written: Sequence[Report], output: Path) -> str:
     return f"{output} is without {', '.join(written[-1].unfinished)}"
 
 
-def _show(found: Report, console: Console) -> None:
+def show(found: Report, console: Console) -> None:
+    """Show a report as tables, with its errors."""
     if found.rows:
         console.print(report.table(found))
         console.print(f"ratio: how many times its rate {PRODUCT} has. CPU seconds are the worker's.")

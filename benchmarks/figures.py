@@ -96,7 +96,11 @@ class LatencyRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """One engine at one rate: medians of its stretches; None with an error."""
+    """One engine at one rate: medians of its stretches; None with an error.
+
+    Attributes:
+        what: What is waited for: empty for the output of an event, else the answer to a question.
+    """
 
     engine: str
     guarantee: str
@@ -106,9 +110,19 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     p999_ms: float | None
     runs: list[LatencyRun]
     error: str = ""
+    what: str = ""
 
     @classmethod
-    def of(cls, engine: str, guarantee: str, rate_per_s: int, runs: list[LatencyRun], error: str) -> Latency:
+    def of(
+        cls,
+        engine: str,
+        guarantee: str,
+        rate_per_s: int,
+        runs: list[LatencyRun],
+        error: str,
+        *,
+        what: str = "",
+    ) -> Latency:
         """Return the row of these stretches."""
         failed = error or ("" if runs else "no stretch ended")
         return cls(
@@ -120,7 +134,32 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
             p999_ms=None if failed else median(run.p999_ms for run in runs),
             runs=runs,
             error=failed,
+            what=what,
         )
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """The second stage of the aggregator with so many rows.
+
+    Attributes:
+        rows: Rows that it keeps: one for each window and group.
+        written: Rows that have come so far.
+        closed: Of these, those whose window has closed, each with a final result.
+        expired: Of these, those that are kept no more.
+        rss_mib: Memory of the process.
+        disk_mib: Size of its stores on disk.
+        rows_per_s: Rows a second of its work since the size before; None for the first.
+        rows_per_cpu_s: The same per CPU second, of all threads.
+    """
+
+    rows: int
+    written: int
+    closed: int
+    expired: int
+    rss_mib: float
+    disk_mib: float
+    rows_per_s: float | None
+    rows_per_cpu_s: float | None
 
 
 class Growth(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,13 +11,14 @@ from benchmarks.engines import LATENCY, RECOVERY, Engine
 from benchmarks.growth import GROWTH, Growths, Scale
 from benchmarks.inputs import Feed, Inputs, Size
 from benchmarks.latency import Latencies, Stretch
+from benchmarks.queries import Asking, Queries
 from benchmarks.recovery import Recoveries
 from benchmarks.report import Report, Sitting
 from benchmarks.rig import Rig
 from benchmarks.sittings import Found
 from benchmarks.throughput import Throughput
 from benchmarks.timed_inputs import TimedInputs
-from benchmarks.workers.job import AGGREGATES
+from benchmarks.workers.job import AGGREGATES, QUERY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Extent:
     recovery_runs: int
     stretch: Stretch
     scale: Scale
+    asking: Asking
 
 
 FULL = Extent(
@@ -37,6 +39,7 @@ FULL = Extent(
     recovery_runs=3,
     stretch=Stretch(seconds=5.0, warmup_s=20.0, turns=2, warmup_events=1_000_000),
     scale=Scale(events=2_200_000, keys=(1_000, 10_000, 100_000, 1_000_000, 10_000_000), runs=2),
+    asking=Asking(before=200_000, seconds=15.0, keys_per_s=100, tops_per_s=2),
 )
 QUICK = Extent(
     size=Size(claims=100_000, charges=200_000, steady_s=2.0, warmup_events=100_000, timed=200_000),
@@ -44,6 +47,7 @@ QUICK = Extent(
     recovery_runs=1,
     stretch=Stretch(seconds=2.0, warmup_s=20.0, turns=1, warmup_events=50_000),
     scale=Scale(events=100_000, keys=(1_000, 10_000, 100_000), runs=1),
+    asking=Asking(before=130_000, seconds=3.0, keys_per_s=100, tops_per_s=2),
 )
 
 
@@ -90,6 +94,8 @@ class Measuring:
             return Found(recovery=await recoveries.measure())
         if case == LATENCY:
             return Found(latency=await Latencies(rig, plan.engines, extent.stretch).measure())
+        if case == QUERY:
+            return Found(latency=await Queries(rig, plan.engines, extent.asking).measure())
         feed: Feed = self._timed if case in AGGREGATES else self._inputs
         await self._publish(feed)
         if case == GROWTH:

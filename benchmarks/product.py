@@ -102,16 +102,15 @@ async def defined(cluster: Cluster, job: Job, part: Part) -> AsyncIterator[Calla
     await apply_catalogue(load_catalogue(), config)
     await _begin(cluster, job, part.topic, part.starts)
     services = Services.of(config)
+    made: list[Mapping[str, Any]] = []
     try:
-        made = [
-            await services.aggregations.create(definition_of(each, job.source), ACTOR)
-            for each in job.aggregations
-        ]
+        for each in job.aggregations:
+            made.append(await services.aggregations.create(definition_of(each, job.source), ACTOR))  # noqa: PERF401 - what was made before one fails is deleted, too
         async with _taken(cluster, job, part) as taken:
             yield taken
+    finally:
         for document in made:
             await services.aggregations.delete(document["name"], document["version"], ACTOR)
-    finally:
         await services.close()
 
 

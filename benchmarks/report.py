@@ -17,7 +17,7 @@ import psutil
 from rich.table import Table
 
 from benchmarks.engines import PRODUCT
-from benchmarks.figures import Goal, Growth, Latency, Recovery
+from benchmarks.figures import Goal, Growth, Kept, Latency, Recovery
 from benchmarks.runs import Ratio, Row
 from benchmarks.trial import ROOT
 from stack.fetch import KAFKA
@@ -59,6 +59,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         recovery: Starts with much state, by engine.
         latency: By engine and rate.
         growth: The product, as one thing grows.
+        state: Its aggregator, as its rows grow.
         goals: What it is meant to reach.
     """
 
@@ -73,6 +74,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     recovery: list[Recovery] = []
     latency: list[Latency] = []
     growth: list[Growth] = []
+    state: list[Kept] = []
     goals: list[Goal] = []
 
 
@@ -149,7 +151,7 @@ def table(report: Report) -> Table:
 
 
 def other_tables(report: Report) -> list[Table]:
-    """Return the tables of starts, of latencies, of growth and of goals; none where nothing was measured."""
+    """Return the tables of all that are no rates, and of goals; none where nothing was measured."""
     starts = _table(
         "recovery", "guarantee", "store", right=("rows", "start, s", "disk kept, s", "rows per second")
     )
@@ -162,15 +164,21 @@ def other_tables(report: Report) -> list[Table]:
     for found in report.latency:
         figures = [f"{figure or 0:.1f}" for figure in (found.p50_ms, found.p99_ms, found.p999_ms)]
         shown = ["[red]error[/]"] if found.error else figures
-        latency.add_row(found.engine, found.guarantee, f"{found.rate_per_s:,}", *shown)
+        latency.add_row(
+            f"{found.engine} {found.what}".strip(), found.guarantee, f"{found.rate_per_s:,}", *shown
+        )
     growth = _table("growth", "case", right=("size", "per CPU second"))
     for grown in report.growth:
         shown = ["[red]error[/]"] if grown.error else [f"{grown.events_per_cpu_s or 0:,.0f}"]
         growth.add_row(grown.what, grown.case, f"{grown.size:,}", *shown)
+    state = _table("state", right=("rows", "expired", "MiB", "MiB on disk", "rows per second"))
+    for held in report.state:
+        sizes = [f"{size:,.0f}" for size in (held.rows, held.expired, held.rss_mib, held.disk_mib)]
+        state.add_row(PRODUCT, *sizes, f"{held.rows_per_s or 0:,.0f}")
     goals = _table("goal", "measured", "met", right=())
     for goal in report.goals:
         goals.add_row(goal.goal, goal.measured, "yes" if goal.met else "[red]no[/]")
-    return [each for each in (starts, latency, growth, goals) if each.row_count]
+    return [each for each in (starts, latency, growth, state, goals) if each.row_count]
 
 
 def _table(*left: str, right: tuple[str, ...]) -> Table:
@@ -186,7 +194,7 @@ def errors(report: Report) -> list[tuple[str, str]]:
         *((f"{row.case} {row.engine}", row.error) for row in report.rows if row.error),
         *((f"recovery {each.engine}", each.error) for each in report.recovery if each.error),
         *(
-            (f"latency {each.engine} {each.rate_per_s:,}/s", each.error)
+            (f"{each.what or 'latency'} {each.engine} {each.rate_per_s:,}/s", each.error)
             for each in report.latency
             if each.error
         ),

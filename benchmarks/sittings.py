@@ -10,11 +10,12 @@ import msgspec
 
 from benchmarks import report
 from benchmarks.engines import ALL_CASES, LATENCY, RECOVERY
-from benchmarks.figures import Growth, Latency, Recovery
-from benchmarks.goals import goals
+from benchmarks.figures import Growth, Kept, Latency, Recovery
+from benchmarks.goals import goals, of_state
 from benchmarks.report import Report, Sitting
 from benchmarks.runs import Row, ratios_of
 from benchmarks.trial import ROOT
+from benchmarks.workers.job import QUERY
 from fleet.errors import FatalError
 
 UNKNOWN_COMMIT = "unknown"
@@ -27,6 +28,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     recovery: Sequence[Recovery] = ()
     latency: Sequence[Latency] = ()
     growth: Sequence[Growth] = ()
+    state: Sequence[Kept] = ()
 
 
 def begun(command: str, cases: Sequence[str], path: Path, *, merge: bool) -> Report:
@@ -74,8 +76,9 @@ def with_case(before: Report, case: str, found: Found, sitting: Sitting) -> Repo
     rows = [row for row in before.rows if row.case != case] + list(found.rows)
     rows.sort(key=lambda row: _place(row.case))
     recovery = list(found.recovery) if case == RECOVERY else before.recovery
-    latency = list(found.latency) if case == LATENCY else before.latency
+    latency = list(found.latency) if case in {LATENCY, QUERY} else before.latency
     growth = list(found.growth) or before.growth
+    state = list(found.state) or before.state
     return msgspec.structs.replace(
         before,
         date=sitting.date,
@@ -84,7 +87,8 @@ def with_case(before: Report, case: str, found: Found, sitting: Sitting) -> Repo
         recovery=recovery,
         latency=latency,
         growth=growth,
-        goals=goals(rows, recovery, latency, growth),
+        state=state,
+        goals=[*goals(rows, recovery, latency, growth), *of_state(state)],
         sittings=dict(sorted({**before.sittings, case: sitting}.items(), key=lambda each: _place(each[0]))),
         unfinished=[name for name in before.unfinished if name != case],
     )

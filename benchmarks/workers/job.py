@@ -24,6 +24,8 @@ AGGREGATE_SESSION = "aggregate-session"
 AGGREGATE_TEN = "aggregate-ten"
 AGGREGATES = (AGGREGATE_TUMBLING, AGGREGATE_HOPPING, AGGREGATE_SESSION, AGGREGATE_TEN)
 """For workers all of them are `AGGREGATE`, with other aggregations in the job."""
+QUERY = "query"
+"""Questions to a worker that does `AGGREGATE_TUMBLING`."""
 CASES = (ROUTE_ATTRIBUTES, ROUTE_FIELDS, KEYED_SUM, TUMBLING, HOPPING)
 ROUTES = frozenset({ROUTE_ATTRIBUTES, ROUTE_FIELDS, ROUTE_MANY})
 WINDOWS = frozenset({TUMBLING, HOPPING})

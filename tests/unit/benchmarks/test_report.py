@@ -94,6 +94,7 @@ def test_the_file_holds_what_every_benchmark_writes(tmp_path: Path) -> None:
         "recovery",
         "latency",
         "growth",
+        "state",
         "goals",
         "sittings",
         "unfinished",
