@@ -11,7 +11,8 @@ import pytest
 from benchmarks.figures import Kept
 from benchmarks.goals import STATE_MIB, STATE_ROWS, of_state
 from benchmarks.measure import MeasureError
-from benchmarks.state import OPEN_WINDOWS, SEEN_AT, WINDOWS, Second, measure, refuse_wrong, share_of
+from benchmarks.second_stage import OPEN_WINDOWS, WINDOWS, Second, share_of
+from benchmarks.state import SEEN_AT, measure, refuse_wrong
 from fleet.lane.stores import Stores
 
 
