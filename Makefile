@@ -79,7 +79,7 @@ bench: setup bench-setup ## Measure the engine beside its peers (QUICK=1: rough,
 bench-routing: setup bench-setup ## Measure the router beside Kafka Streams (QUICK=1: rough, one run of each)
 	@exec $(BIN)/python -m benchmarks.routing $(if $(call on,QUICK),--quick)
 
-bench-aggregation: setup bench-setup ## Measure the aggregator beside its peers (QUICK=1: rough, one run of each; STATE=1: the memory of 10,000,000 rows)
+bench-aggregation: setup bench-setup ## Measure the aggregator beside its peers (QUICK=1: rough, one run of each; STATE=1: memory of 10,000,000 rows)
 	@exec $(BIN)/python -m benchmarks.aggregation $(if $(call on,QUICK),--quick) $(if $(call on,STATE),--state)
 
 bench-setup: $(BENCH_VENV)/.locked ## Create .venv-bench with the peers of the benchmarks; `make bench` does it

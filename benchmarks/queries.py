@@ -148,6 +148,8 @@ class Queries:
                 for what, ask, per_s in kinds:
                     found = await _ask(session, self._aggregation.name, ask, per_s, self._asking.seconds)
                     runs[what].append(LatencyRun.of(settled(found, self._asking.seconds)))
+            except aiohttp.ClientError as error:
+                raise MeasureError(f"the worker does not answer ({error})") from None
             finally:
                 done.set()
                 rate = await publishing
