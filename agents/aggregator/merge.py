@@ -34,7 +34,7 @@ from fleet.errors import PermanentError, TransientError
 from fleet.lane import Chunk, DeadLetter, Delete, Effect, Put, PutAll, Record, State, Tick, TickAgain
 from schemas.codec import Codec
 
-MAX_WINDOWS: Final = 2_000
+MAX_WINDOWS: Final = 8_000
 """Rows that one transaction closes, lets expire or purges at most, and updates that it writes by tick."""
 
 

@@ -14,13 +14,18 @@ from typing import Any, Final
 import orjson
 
 from agents.aggregator.app import NAME
-from agents.aggregator.domain.plan import build_id
+from agents.aggregator.domain.plan import Planner, build_id
 from agents.aggregator.domain.progress import source_key
+from agents.aggregator.domain.rows import ROWS, parse_row_key
+from agents.aggregator.domain.rows import Row as Kept
 from agents.aggregator.partials import SOURCES
+from agents.aggregator.results import Results, schema_of
 from api.services import Services
 from fleet.settings import Settings
 from schemas.codec import Codec, schema_ids
 from tables.access import Role
+from tables.aggregations.calculation import DAY_MS
+from tables.aggregations.definition import parse_definition
 from tests.support.agents_fleet import apply_topics
 from tests.support.agents_views import ask
 from tests.support.aggregate_batch import Missed, Question, Row
@@ -193,6 +198,26 @@ class Aggregators:
         assert found is not None
         return found
 
+    async def table(self, name: str, number: int, count: int) -> list[Row]:
+        """Return what the table has of a build, as results, once there are so many rows."""
+        definition = parse_definition(await self.services.aggregations.get(name))
+        build = Planner().plan({name: definition}, 0).builds[build_id(name, number)]
+        results = Results(self.codec)
+        await self.codec.ensure([schema_of(build)])
+
+        async def enough() -> list[Row] | None:
+            rows = {
+                parse_row_key(key): Kept.of(row)
+                for key, row in (await self.rows(ROWS)).items()
+                if key.startswith(f"{build.id}|")
+            }
+            written = (results.encoded(build, key, row, None, final=True) for key, row in rows.items())
+            return [*map(self.codec.decode, written)] if len(rows) >= count else None
+
+        found = await until(enough, LIMIT_S, f"{count} rows of {build.id}", every_s=0.5)
+        assert found is not None
+        return found
+
     async def missed(self, build: str, events: Iterable[Logged]) -> list[Missed]:
         """Return the windows that events came too late for, by the late topic; sorted."""
         places = {each.order["order_id"]: each for each in events}
@@ -214,7 +239,8 @@ def document(name: str, question: Question, **fields: Any) -> dict[str, Any]:
     """Return an active aggregation that writes finals to its own topic, or updates where none are final."""
     windowed = question.windows["kind"] != "none"
     output = {"topic": f"{name}.results", "mode": "finals" if windowed else "updates", "every_ms": 0}
-    about = {"name": name, "owner": "shop", "state": "active", "output": output}
+    about: dict[str, Any] = {"name": name, "owner": "shop", "state": "active", "output": output}
+    about["retention_ms"] = 10 * 365 * DAY_MS
     return {**about, **question.document, **fields}
 
 

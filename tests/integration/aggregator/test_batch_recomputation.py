@@ -15,7 +15,7 @@ from tests.support.aggregate_batch import Batch, Question
 from tests.support.aggregate_events import Logged, orders
 from tests.support.aggregate_fleet import Aggregators, aggregators
 from tests.support.aggregate_questions import QUESTIONS, question
-from tests.support.aggregate_results import differences, finals
+from tests.support.aggregate_results import differences, epoch_ms, finals
 from tests.support.api import ADMIN
 from tests.support.stack import isolated_settings, parts_dir
 
@@ -81,7 +81,8 @@ async def history_beside_what_comes(fleet: Aggregators) -> None:
     await switch(fleet.services.aggregations, "history", 2, None, ADMIN)
     await fleet.serves("history", 2)
     await fleet.send(events[COUNT // 2 :])
-    await check(fleet, "history", 2, second, Batch(events, begun), events)
+    batch = Batch(events, begun)
+    await check(fleet, "history", 2, second, batch, events, before=1)
     await switch(fleet.services.aggregations, "history", 1, None, ADMIN)
     await fleet.serves("history", 1)
     written = await discard(fleet.services.aggregations, "history", 2, None, ADMIN)
@@ -89,10 +90,28 @@ async def history_beside_what_comes(fleet: Aggregators) -> None:
 
 
 async def check(
-    fleet: Aggregators, name: str, number: int, asked: Question, batch: Batch, events: list[Logged]
+    fleet: Aggregators,
+    name: str,
+    number: int,
+    asked: Question,
+    batch: Batch,
+    events: list[Logged],
+    *,
+    before: int = 0,
 ) -> None:
-    """Compare what a build wrote with what it had to."""
+    """Compare what a build has in the table, and wrote, with what it had to.
+
+    What ended before the end of a window that the build `before` wrote a final of may have none of this one.
+    """
     right, build = batch.finals(asked), build_id(name, number)
-    given = finals(asked, await fleet.finals(f"{name}.results", len(right), build))
-    assert differences(asked.functions, given, right) == [], name
+    everything = batch.results(asked)
+    kept = finals(asked, await fleet.table(name, number, len(everything)))
+    assert differences(asked.functions, kept, everything) == [], name
+    earlier = build_id(name, before)
+    written = [row for of, row in await fleet.results(f"{name}.results") if of == earlier and row["final"]]
+    handed_over_ms = max((epoch_ms(each["window_end"]) or 0 for each in written), default=0)
+    due = {cell: row for cell, row in right.items() if (cell.end_ms or 0) > handed_over_ms}
+    given = finals(asked, await fleet.finals(f"{name}.results", len(due), build))
+    assert due.keys() <= given.keys(), name
+    assert differences(asked.functions, given, {cell: right[cell] for cell in given}) == [], name
     assert await fleet.missed(build, events) == batch.missed(asked), name
