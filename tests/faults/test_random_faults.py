@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from tests.support.lane_fixtures import NewWorkers
     from tests.support.lane_kafka import Cluster
 
-ROUNDS = int(os.environ.get("EVENTFLEET_FAULT_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("EVENTFLEET_FAULT_ROUNDS", "1"))
 SEED = int(os.environ.get("EVENTFLEET_FAULT_SEED") or random.randrange(2**32))
 REPLAY = os.environ.get("EVENTFLEET_FAULT_PLAN", "")
-STEPS = 6
+STEPS = 4
 TIME_BOX_S = 90.0 * ROUNDS
 PER_SECOND = 1000
 
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600 + TIME_BOX_S)]
 
 
 def plans() -> st.SearchStrategy[list[Step]]:
-    """Plans of six steps; the first one drawn has the actions in the order of their declaration."""
+    """Plans of four steps; the first one drawn has the actions in the order of their declaration."""
     if REPLAY:
         return st.just([Step.parse(each) for each in REPLAY.split()])
     orders = st.permutations(list(Action)).map(lambda order: order[:STEPS])

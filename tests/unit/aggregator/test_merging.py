@@ -155,7 +155,7 @@ def written(build: Compiled, results: Sequence[dict[str, Any]]) -> dict[tuple[st
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.one_of(cases(), cases(SESSIONS)))
 def test_finals_are_what_a_recomputation_gives(
     case: tuple[Compiled, list[list[Happening]], Random],
@@ -179,7 +179,7 @@ def test_finals_are_what_a_recomputation_gives(
         assert written(build, stage.finals()) == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(st.one_of(cases(), cases(SESSIONS)), st.integers(0, 3))
 def test_nothing_depends_on_where_chunks_are_cut(
     case: tuple[Compiled, list[list[Happening]], Random], idle: int
@@ -265,7 +265,7 @@ def test_the_schema_of_the_test_is_as_the_derived_one() -> None:
     assert PARTITION > 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(cases([each for each in WINDOWS if each["kind"] != "none"]))
 def test_each_window_has_one_final_whichever_build_serves_when(
     case: tuple[Compiled, list[list[Happening]], Random],
