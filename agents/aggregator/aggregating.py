@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agents.aggregator.decoding import Decoder
 from agents.aggregator.domain.messages import Mark, Marks, Partial, Share, Source, Standing, encode
 from agents.aggregator.domain.partials import Calculator, Outcome
 from agents.aggregator.domain.progress import Progress
 from agents.aggregator.domain.windowing import Window
+from agents.aggregator.made_under import made_under
 from fleet.lane import DeadLetter, Effect, Emit, Record, Redriven
 from fleet.lane.dead_letters import PREFIX
 from fleet.lane.partitioner import partition_of
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from schemas.codec import Codec
 
 LATE: Final = "fleet.aggregator.late"
-CONFIG_HEADER: Final = "fleet_config"
 BUILD_HEADER: Final = "fleet_aggregation"
 LETTER_BUILDS: Final = "aggregations"
 """Header, after its prefix, of a dead letter: the builds that lack the event, with commas between."""
@@ -96,7 +96,7 @@ class Aggregating:
 
     def marks(self, marks: Sequence[Mark], config_offset: int) -> Iterator[Emit]:
         """Tell all partitions how far sources have got."""
-        value, headers = encode(Marks(list(marks))), _config(config_offset)
+        value, headers = encode(Marks(list(marks))), made_under(config_offset)
         for partition in range(self._partitions):
             yield Emit(self._topic, None, value, headers, partition)
 
@@ -122,7 +122,7 @@ class Aggregating:
         mark = None
         if origin.judged:
             mark = progress.mark(build.id, origin.source, origin.partitions, Standing.LIVE, origin.stop)
-        headers = _config(origin.config_offset)
+        headers = made_under(origin.config_offset)
         for partition, groups in by_partition.items():
             partial = Partial(build.id, origin.source, groups, origin.judged, mark)
             for part in _fitting(partial):
@@ -222,7 +222,3 @@ def iso(time_ms: int) -> str:
         return datetime.fromtimestamp(time_ms / 1_000, UTC).isoformat().replace("+00:00", "Z")
     except (OverflowError, ValueError, OSError):
         return str(time_ms)
-
-
-def _config(offset: int) -> Any:
-    return ((CONFIG_HEADER, str(offset).encode()),)

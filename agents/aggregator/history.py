@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from agents.aggregator.aggregating import CONFIG_HEADER, Aggregating, Origin
+from agents.aggregator.aggregating import Aggregating, Origin
 from agents.aggregator.domain.messages import Mark, Source, Standing, decode_begun
 from agents.aggregator.domain.progress import (
     HistoryProgress,
@@ -16,7 +16,7 @@ from agents.aggregator.domain.progress import (
     row_of,
     source_key,
 )
-from fleet.errors import TransientError
+from agents.aggregator.made_under import require_plan
 from fleet.lane import Delete, Follow, Put, Redriven
 from schemas.codec import schema_ids
 
@@ -141,27 +141,6 @@ class History:
             yield Put(HISTORIES, source_key(topic, partition), row_of(progress))
         else:
             yield Delete(HISTORIES, source_key(topic, partition))
-
-
-def require_plan(chunk: Chunk, offset: int) -> None:
-    """Require that this worker has read the definitions as far as who wrote the records of a chunk.
-
-    Raises:
-        TransientError: It has not yet.
-    """
-    needed = max((_config_offset(record) for record in chunk), default=0)
-    if needed > offset:
-        raise TransientError(
-            f"the definitions are read to offset {offset}, and offset {needed} is needed",
-            hint="it comes soon",
-        )
-
-
-def _config_offset(record: Record) -> int:
-    for name, value in record.headers:
-        if name == CONFIG_HEADER:
-            return int(value)
-    return 0
 
 
 def _histories(state: State) -> Iterator[tuple[str, int, HistoryProgress]]:

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.aggregator.aggregating import CONFIG_HEADER
 from agents.aggregator.domain.closing import close, expire, purge
 from agents.aggregator.domain.joining import merging_of
 from agents.aggregator.domain.merging import Cell, Merging
@@ -26,6 +25,7 @@ from agents.aggregator.domain.rows import (
     parse_build_key,
 )
 from agents.aggregator.domain.watermarks import hear
+from agents.aggregator.made_under import require_plan
 from agents.aggregator.results import Results
 from agents.aggregator.serving import handed_over, predecessors
 from agents.aggregator.telling import final, late, too_large, wants_finals
@@ -130,10 +130,7 @@ class Merger:
         Raises:
             TransientError: They have not been read yet, or the registry does not answer.
         """
-        wanted = max((_config_of(record) for record in chunk), default=0)
-        if self._config_offset() < wanted:
-            message = f"aggregations are read up to offset {self._config_offset()}, not yet to {wanted}"
-            raise TransientError(message)
+        require_plan(chunk, self._config_offset())
         await self._codec.ensure(_schemas(self._plan()))
 
     def process(self, chunk: Chunk, state: State) -> Iterator[Effect]:
@@ -259,11 +256,3 @@ def _schemas(plan: Plan) -> set[int]:
     """Return the schemas of all results that may be written."""
     found = {each.build.output_schema for each in plan.serving.values() if each.definition.output.topic}
     return found - {None}  # type: ignore[return-value] # what is left are numbers
-
-
-def _config_of(record: Record) -> int:
-    """Return the state of the definitions that a record was made under; 0 where it does not say."""
-    for name, value in record.headers:
-        if name == CONFIG_HEADER:
-            return int(value) if value.isdigit() else 0
-    return 0

@@ -14,6 +14,7 @@ from agents.aggregator.domain.progress import (
     source_key,
     source_progress,
 )
+from agents.aggregator.made_under import made_under
 from fleet.lane import Delete, Emit, Follow, Put, Redriven
 from fleet.lane.following import slot_of
 from schemas.codec import schema_ids
@@ -142,7 +143,7 @@ class Partials:
             if build.has_history:
                 told = Begun(build.id, topic, partition, progress.partitions, offset)
                 place = slot_of(topic, partition, self._begun.partitions)
-                headers = (("fleet_config", str(plan.offset).encode()),)
+                headers = made_under(plan.offset)
                 yield Emit(self._begun.topic, None, encode(told), headers, place)
 
 
