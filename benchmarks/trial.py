@@ -93,11 +93,10 @@ async def results_of(
     if engine.aggregates is None:
         yield progress_of(cluster, job, part)
         return
-    markers = 1 if engine.guarantee == "exactly_once" else 0
     begun, topics = engine.aggregates.begun or _committed, engine.aggregates.repartitions(job)
     async with (
         begun(cluster, job, part) as taken,
-        Repartitioned(cluster, job.name, topics, markers) as repartitioned,
+        Repartitioned(cluster, job.name, topics) as repartitioned,
     ):
 
         async def progress() -> int:
