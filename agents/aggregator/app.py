@@ -70,8 +70,9 @@ def _add_first(app: LaneApp, definitions: ConfigTable[Plan], stage: Partials) ->
         on_tick=stage.on_tick,
         linger_s=LINGER_S / 2,
         # The more events a chunk has, the fewer shares there are for the second stage to merge.
-        max_chunk_records=16_000,
-        max_fetch_bytes=4 << 20,
+        max_chunk_records=32_000,
+        max_chunk_bytes=24 << 20,
+        max_fetch_bytes=8 << 20,
         **_common(definitions),
     )
     declare(stage.process)
