@@ -10,7 +10,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PACKAGES = ("agents", "api", "fleet", "gateway", "schemas", "stack", "tables")
+PACKAGES = ("agents", "api", "fleet", "gateway", "normalization", "schemas", "stack", "tables")
 COMPILE_LIMIT_S = 600
 
 

@@ -1,0 +1,1 @@
+"""Records of source systems in one canonical form: formats, mappings, functions. Pure: no Kafka, no HTTP."""

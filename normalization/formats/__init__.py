@@ -1,0 +1,1 @@
+"""Formats of source systems, each streaming, each tolerant first and strict afterwards."""
