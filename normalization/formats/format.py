@@ -53,7 +53,9 @@ class Format(Protocol):
         ...
 
 
-def read_all(format_: Format, stream: BinaryIO, part_bytes: int = PART_BYTES) -> Iterator[SourceRecord | Damaged]:
+def read_all(
+    format_: Format, stream: BinaryIO, part_bytes: int = PART_BYTES
+) -> Iterator[SourceRecord | Damaged]:
     """Yield all of a file, or of the `raw` of one record, part by part."""
     for part in format_.split(stream, part_bytes):
         if isinstance(part, Damaged):
