@@ -51,7 +51,7 @@ run: setup ## Start stack, workers and gateway, process the samples, show the re
 	@exec $(BIN)/eventfleet run $(if $(call on,ONCE),--once) $(if $(SUMMARY),--summary '$(SUMMARY)')
 
 test: setup lint types imports ## Check everything: style, types, import directions, then all tests on the real stack (ARGS=...)
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2)
 
 unit: setup ## Run the pure tests only, in seconds (ARGS=...)
 	@exec $(BIN)/python -m pytest tests/unit $(ARGS)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import uuid
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.stack import running_stack
 
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fleet.settings import Settings
+
+TESTS: Final = Path(__file__).parent
+GROUPS: Final = {"e2e": "faults", "regression": "faults"}
+"""Kinds of tests that run in one process with those of another kind; the others are each by itself."""
 
 
 def pytest_configure() -> None:
@@ -26,6 +32,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "stack_settings" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.stack)
+
+
+class ByKind(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives all tests of a kind to one process, which has one stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        kind = nodeid.split("/")[1]
+        return GROUPS.get(kind, kind)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByKind:
+    """Share the tests out by kind where several processes run them (``pytest -n 2``)."""
+    return ByKind(config, log)
 
 
 @pytest.fixture(scope="session")
